@@ -1,0 +1,289 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Artifacts of the catalog on a node: binaries and archives, known by their SHA-256.
+
+An artifact lies unpacked in `<artifact_dir>/<name>/<first digits of its digest>/`, and the link `current` beside it
+says which one is in use. A new one is downloaded, checked, unpacked beside and switched over by renaming that link; the
+one before it is kept, so that a unit that does not start with the new one can go back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Optional
+
+from ansible_collections.banking.platform.plugins.module_utils.node.files import digest_of, replace_link
+from ansible_collections.banking.platform.plugins.module_utils.node.system import System
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
+
+_PARALLEL = 4
+_TIMEOUT = 30
+_TRIES = 3
+_PIECE = 1 << 20
+
+
+@dataclass
+class WantedArtifact:
+    """An artifact as it should be installed.
+
+    Attributes:
+        name: its name in the catalog.
+        version: for people; what counts is `sha256`.
+        urls: where it can be had, tried in order.
+        sha256: of the downloaded file, in hexadecimal.
+        unpack: `tar.gz` (or another compression that Python knows), or `none` for a single program, which gets `name`.
+        strip: leading folders that are dropped from the names in an archive.
+        links: paths on the node, each with the member that it is to show.
+        file: on this node already, brought by Ansible (bundle); empty otherwise.
+        bundled: a file on the controller is there to be brought.
+    """
+
+    name: str
+    version: str
+    urls: List[str]
+    sha256: str
+    unpack: str = "none"
+    strip: int = 0
+    links: Dict[str, str] = field(default_factory=dict)
+    file: str = ""
+    bundled: bool = False
+
+
+class Artifacts:
+    """Plans the artifacts of one run."""
+
+    def __init__(self, system: System, artifacts: Mapping[str, WantedArtifact]) -> None:
+        self.system = system
+        self.artifacts = dict(artifacts)
+        self.steps: Dict[str, Step] = {}
+        self._to_fetch: List[WantedArtifact] = []
+
+    def links(self) -> Dict[str, str]:
+        """The links into the artifacts, for the planner of files: path to target."""
+        return {
+            path: os.path.join(self._folder(artifact), "current", member)
+            for artifact in self.artifacts.values()
+            for path, member in artifact.links.items()
+        }
+
+    def missing_files(self) -> List[str]:
+        """Names of artifacts that have to be brought from the controller before the plan can be applied."""
+        return [artifact.name for artifact in self._to_fetch if artifact.bundled and not artifact.file]
+
+    def plan(self, plan: Plan) -> None:
+        """Compare with what is unpacked and in use, and add a step for each artifact."""
+        for artifact in self.artifacts.values():
+            step = plan.add(self._step(artifact))
+            self.steps[artifact.name] = step
+            if step.changes and not os.path.isdir(self._place(artifact)):
+                self._to_fetch.append(artifact)
+
+    def _step(self, artifact: WantedArtifact) -> Step:
+        step = Step("artifact", artifact.name)
+        now = self._current(artifact)
+        if now == os.path.basename(self._place(artifact)) and os.path.isdir(self._place(artifact)):
+            return step
+        step.action = "update" if now else "create"
+        step.before = {"digest": now} if now else {"kind": "absent"}
+        step.after = {"version": artifact.version, "digest": artifact.sha256[:16]}
+        step.diff = {
+            "before_header": artifact.name,
+            "after_header": artifact.name,
+            "before": f"{now}\n" if now else "",
+            "after": f"{artifact.sha256[:16]} ({artifact.version})\n",
+        }
+        step.apply = lambda: self._switch(artifact)
+        step.undo = lambda: self._back(artifact, now)
+        step.finish = lambda: self._forget(artifact, now)
+        return step
+
+    def _folder(self, artifact: WantedArtifact) -> str:
+        return os.path.join(self.system.artifact_dir, artifact.name)
+
+    def _place(self, artifact: WantedArtifact) -> str:
+        return os.path.join(self._folder(artifact), artifact.sha256[:16])
+
+    def _current(self, artifact: WantedArtifact) -> Optional[str]:
+        try:
+            return os.readlink(os.path.join(self._folder(artifact), "current"))
+        except OSError:
+            return None
+
+    def _switch(self, artifact: WantedArtifact) -> None:
+        self._fetch_all()
+        for member in artifact.links.values():
+            if not os.path.exists(os.path.join(self._place(artifact), member)):
+                raise Failure(
+                    f"artifact {artifact.name} {artifact.version}: holds no {member!r}; it holds "
+                    + ", ".join(_listing(self._place(artifact))),
+                    "name one of these in the artifact's links",
+                )
+        replace_link(os.path.join(self._folder(artifact), "current"), os.path.basename(self._place(artifact)))
+
+    def _back(self, artifact: WantedArtifact, before: Optional[str]) -> None:
+        current = os.path.join(self._folder(artifact), "current")
+        if before:
+            replace_link(current, before)
+        elif os.path.islink(current):
+            os.unlink(current)
+
+    def _forget(self, artifact: WantedArtifact, before: Optional[str]) -> None:
+        """Keep what is in use and what was in use before it; older ones go."""
+        kept = {"current", os.path.basename(self._place(artifact)), before}
+        for name in os.listdir(self._folder(artifact)):
+            if name not in kept:
+                shutil.rmtree(os.path.join(self._folder(artifact), name), ignore_errors=True)
+
+    def _fetch_all(self) -> None:
+        """Fetch and unpack, side by side, everything that is not there yet; once a run."""
+        if not self._to_fetch:
+            return
+        os.makedirs(self.system.cache_dir, mode=0o700, exist_ok=True)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for done in [pool.submit(self._fetch, artifact) for artifact in self._to_fetch]:
+                done.result()
+        self._to_fetch = []
+
+    def _fetch(self, artifact: WantedArtifact) -> None:
+        if artifact.file:
+            if digest_of(artifact.file) != artifact.sha256:
+                raise Failure(
+                    f"artifact {artifact.name} {artifact.version}: its file in the bundle has another SHA-256",
+                    "make the bundle again",
+                )
+            self._unpack(artifact, artifact.file)
+            return
+        path = os.path.join(self.system.cache_dir, artifact.sha256)
+        troubles = []
+        for url in artifact.urls:
+            try:
+                download(url, path, artifact.sha256)
+                break
+            except Failure as failure:
+                troubles.append(f"{url}: {failure.cause}")
+        else:
+            raise Failure(
+                f"artifact {artifact.name} {artifact.version} cannot be had: " + "; ".join(troubles),
+                "look at artifacts_source, the mirror, and the way there from this node",
+            )
+        self._unpack(artifact, path)
+        os.unlink(path)
+
+    def _unpack(self, artifact: WantedArtifact, path: str) -> None:
+        place = self._place(artifact)
+        beside = f"{place}.unpacking"
+        shutil.rmtree(beside, ignore_errors=True)
+        os.makedirs(beside, mode=0o755)
+        try:
+            if artifact.unpack == "none":
+                shutil.copyfile(path, os.path.join(beside, artifact.name))
+                os.chmod(os.path.join(beside, artifact.name), 0o755)
+            else:
+                _unpack_tar(path, beside, artifact)
+        except (tarfile.TarError, EOFError) as error:
+            raise Failure(
+                f"artifact {artifact.name} {artifact.version}: cannot be unpacked as {artifact.unpack}: {error}",
+                "correct `unpack` in the catalog",
+            ) from error
+        os.sync()
+        os.rename(beside, place)
+
+
+def download(url: str, path: str, sha256: str) -> None:
+    """Download a file and check it; what an earlier try left at `<path>.part` is gone on with.
+
+    Args:
+        url: where from; http, https or file.
+        path: where to; it appears only when it is whole and right.
+        sha256: what it must be, in hexadecimal.
+
+    Raises:
+        Failure: with the last cause, after some tries.
+    """
+    if os.path.exists(path) and digest_of(path) == sha256:
+        return
+    part = f"{path}.part"
+    cause = ""
+    for _ in range(_TRIES):
+        try:
+            complete = _continue(url, part)
+        except (OSError, ValueError) as error:
+            cause = str(getattr(error, "reason", error))
+            if isinstance(error, urllib.error.HTTPError):
+                cause = f"HTTP {error.code} {error.reason}"
+                if error.code == 416:
+                    os.unlink(part)
+                    continue
+                if error.code < 500:
+                    break
+            continue
+        if not complete:
+            cause = f"the download ended early, after {os.path.getsize(part)} bytes"
+        elif digest_of(part) == sha256:
+            os.rename(part, path)
+            return
+        else:
+            cause = f"SHA-256 is {digest_of(part)}, the catalog says {sha256}"
+            os.unlink(part)
+            break
+    raise Failure(cause)
+
+
+def _continue(url: str, part: str) -> bool:
+    """Fetch what is missing of a file. Returns whether the server sent as much as it had said."""
+    have = os.path.getsize(part) if os.path.exists(part) else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "banking.platform"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+        resumed = have and getattr(answer, "status", None) == 206
+        expected = answer.headers.get("Content-Length")
+        received = 0
+        with open(part, "ab" if resumed else "wb") as file:
+            for piece in iter(lambda: answer.read(_PIECE), b""):
+                file.write(piece)
+                received += len(piece)
+    return expected is None or received >= int(expected)
+
+
+def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:
+    with tarfile.open(path) as archive:
+        members = []
+        for member in archive.getmembers():
+            name = "/".join(os.path.normpath(member.name).split("/")[artifact.strip :])
+            if not name:
+                continue
+            member.name = name
+            _must_stay_inside(name, artifact)
+            if member.issym():
+                _must_stay_inside(os.path.normpath(os.path.join(os.path.dirname(name), member.linkname)), artifact)
+            elif member.islnk():
+                member.linkname = "/".join(os.path.normpath(member.linkname).split("/")[artifact.strip :])
+                _must_stay_inside(member.linkname, artifact)
+            elif not (member.isfile() or member.isdir()):
+                raise Failure(f"artifact {artifact.name}: {name} in it is neither file, directory nor link")
+            member.uid = member.gid = 0
+            member.uname = member.gname = "root"
+            member.mode = (member.mode & 0o755) | 0o600
+            members.append(member)
+        # Each member was looked at above; the filter argument does not exist in the Python of older nodes.
+        archive.extractall(folder, members)  # noqa: S202
+
+
+def _must_stay_inside(name: str, artifact: WantedArtifact) -> None:
+    if name.startswith(("/", "..")):
+        raise Failure(f"artifact {artifact.name}: {name} in it points outside", "do not use this archive")
+
+
+def _listing(folder: str, most: int = 12) -> List[str]:
+    found = [
+        os.path.relpath(os.path.join(base, name), folder) for base, _folders, names in os.walk(folder) for name in names
+    ]
+    return sorted(found)[:most] + ([f"{len(found) - most} more"] if len(found) > most else [])

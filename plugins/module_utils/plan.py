@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps and plans: what the three reconcilers have in common.
+
+A reconciler renders the desired state, reads the actual state, and puts one `Step` a thing into a `Plan`. The plan is
+shown in check mode and applied otherwise. It runs on nodes too: Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional
+
+ACTIONS = ("create", "update", "delete", "restart", "none")
+
+
+class Failure(Exception):
+    """Something that the user has to know of: what, why, and what to do next.
+
+    Args:
+        cause: the thing and the cause, in one sentence without a full stop.
+        next_step: what the user can do about it; empty when the cause says it.
+    """
+
+    def __init__(self, cause: str, next_step: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.next_step = next_step
+
+
+@dataclass(eq=False)
+class Step:
+    """One thing, what is to become of it, and how.
+
+    Attributes:
+        kind: what the thing is: file, directory, link, artifact, module, sysctl, unit, ...
+        target: its name: a path, a unit, an object's reference.
+        action: one of ACTIONS; `none` when the thing is as it should be.
+        before: what is now, as far as it differs; JSON types only, secrets left out.
+        after: what will be, likewise.
+        note: one line for the reader: why, or what is left out.
+        deferred: in check mode, what has to come first ("user haproxy"); empty otherwise.
+        diff: a difference as Ansible shows it (before, after, before_header, after_header), or None.
+        apply: makes it so; raises Failure or OSError.
+        confirm: called when all steps have been applied; raises when what `apply` did has not lasted.
+        undo: puts back what `apply` had replaced; called after a failure, also when `apply` got only half way.
+        finish: throws away what `undo` would have needed.
+        along: earlier steps that are put back too when this one fails.
+    """
+
+    kind: str
+    target: str
+    action: str = "none"
+    before: Any = None
+    after: Any = None
+    note: str = ""
+    deferred: str = ""
+    diff: Optional[Dict[str, str]] = None
+    apply: Optional[Callable[[], None]] = field(default=None, repr=False)
+    confirm: Optional[Callable[[], None]] = field(default=None, repr=False)
+    undo: Optional[Callable[[], None]] = field(default=None, repr=False)
+    finish: Optional[Callable[[], None]] = field(default=None, repr=False)
+    along: List["Step"] = field(default_factory=list, repr=False)
+    state: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise ValueError(f"unknown action {self.action!r} of {self.kind} {self.target}")
+
+    @property
+    def changes(self) -> bool:
+        """Whether the step would change anything."""
+        return self.action != "none"
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The step as JSON types: kind, target, action, and of the rest what is set."""
+        shown: Dict[str, Any] = {"kind": self.kind, "target": self.target, "action": self.action}
+        for key in ("before", "after"):
+            if getattr(self, key) is not None:
+                shown[key] = getattr(self, key)
+        for key in ("note", "deferred", "state"):
+            if getattr(self, key):
+                shown[key] = getattr(self, key)
+        return shown
+
+
+class PlanFailed(Failure):
+    """A plan that stopped half way. The plan's steps say in `state` what was done, put back, and not done."""
+
+
+class Plan:
+    """The steps of one run, in the order in which they are applied."""
+
+    def __init__(self) -> None:
+        self.steps: List[Step] = []
+
+    def add(self, step: Step) -> Step:
+        """Append a step and return it."""
+        self.steps.append(step)
+        return step
+
+    @property
+    def changed(self) -> bool:
+        """Whether any step changes anything."""
+        return any(step.changes for step in self.steps)
+
+    def result(self, with_diff: bool = False) -> Dict[str, Any]:
+        """The plan as a module's result: changed, plan, deferred, and diff when asked for."""
+        result: Dict[str, Any] = {
+            "changed": self.changed,
+            "plan": [step.as_dict() for step in self.steps],
+            "deferred": [f"{step.kind} {step.target}: {step.deferred}" for step in self.steps if step.deferred],
+        }
+        if with_diff:
+            result["diff"] = [step.diff for step in self.steps if step.diff]
+        return result
+
+    def apply(self) -> None:
+        """Apply the steps in order and stop at the first that fails.
+
+        Raises:
+            PlanFailed: after the failed step and those along with it were put back.
+        """
+        pending = [step for step in self.steps if step.changes]
+        for step in pending:
+            step.state = "not done"
+        for step in pending:
+            self._do(step, step.apply)
+        for step in pending:
+            self._do(step, step.confirm)
+        self._finish(pending)
+        for step in pending:
+            step.state = ""
+
+    def _do(self, step: Step, work: Optional[Callable[[], None]]) -> None:
+        try:
+            if work:
+                work()
+        except (Failure, OSError) as error:
+            raise self._put_back(step, error) from error
+        step.state = "done"
+
+    def _put_back(self, failed: Step, error: Exception) -> PlanFailed:
+        cause = error.cause if isinstance(error, Failure) else f"{failed.kind} {failed.target}: {error}"
+        next_step = error.next_step if isinstance(error, Failure) else ""
+        troubles: List[str] = []
+        # The failed step comes last: a unit is restarted when its old files are back.
+        for step in [step for step in reversed(failed.along) if step.state == "done"] + [failed]:
+            try:
+                if step.undo:
+                    step.undo()
+                step.state = "put back" if step is not failed else "failed"
+            except (Failure, OSError) as trouble:
+                step.state = "failed" if step is failed else "done"
+                troubles.append(f"{step.kind} {step.target} could not be put back: {trouble}")
+        self._finish([step for step in self.steps if step.state == "done"])
+        back = [step.target for step in failed.along if step.state == "put back"]
+        if back:
+            cause += f"; put back: {_some(back)}"
+        return PlanFailed("; ".join([cause, *troubles]), next_step)
+
+    @staticmethod
+    def _finish(steps: List[Step]) -> None:
+        for step in steps:
+            if step.finish:
+                step.finish()
+
+
+def _some(names: List[str], most: int = 5) -> str:
+    """Some names for a sentence, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
