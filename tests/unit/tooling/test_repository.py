@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for every file of the repository."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.banking.platform.tools.run_tests import git_files
+from ansible_collections.banking.platform.tools.suites import CLONE
+
+# What must not be in a file, and why. Written so that they do not find themselves.
+FORBIDDEN = {
+    "a path of the machine it was written on": r"(?:^|[^\w.-])/(?:work|workspace|builds|Users/\w+)/",
+    "a package registry's host (pip, apt and npm know theirs)": (
+        r"(?:deb|security)\.debian\.org|(?:^|[^.\w])pypi\.org/simple|files\.pythonhosted|registry\.npmjs|archive\.ubuntu\.com"
+    ),
+    "a note to oneself": r"\b(?:TO[D]O|FIX[M]E|XX[X])\b",
+    "a placeholder": r"\bNotImplemented[E]rror\b",
+    "a test that cannot fail": r"\bassert (?:True|1)\b(?! ==)",
+    "an error that is ignored": r"^ +(?:- )?ignore_errors: *(?:true|yes)",
+    "an unconditional skip": r"pytest\.skip\(\)",
+}
+FILES = [path for path in git_files() if path.suffix not in (".lock", ".png", ".gz") and path.name != "LICENSE"]
+ROLES = sorted(path.parent.parent for path in CLONE.glob("roles/*/tasks/main.yml"))
+# What proves a role that has no Molecule scenario.
+PROVEN_ELSEWHERE = {"lab": "make lab and every scenario stand on it"}
+
+
+def findings(text: str, suffix: str = "") -> list[str]:
+    """Name what is in a file and must not be, with the lines' numbers."""
+    # Tests of how errors are shown have playbooks that ignore them.
+    patterns = {what: pattern for what, pattern in FORBIDDEN.items() if suffix != ".py" or "ignored" not in what}
+    return [
+        f"line {number}: {what}: {line.strip()[:100]}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for what, pattern in patterns.items()
+        if re.search(pattern, line)
+    ]
+
+
+def test_no_file_holds_what_must_not_be_there() -> None:
+    found = {}
+    for path in FILES:
+        try:
+            text = (CLONE / path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        lines = findings(text, path.suffix) if path.name != Path(__file__).name else []
+        if f"{CLONE}/" in text:
+            lines.append(f"the path of this clone: {CLONE}")
+        if lines:
+            found[str(path)] = lines
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "path: /" + "work/main",
+        "see /Users" + "/alice/x",
+        "deb http://deb" + ".debian.org/debian",
+        "# TO" + "DO: later",
+        "    raise NotImplemented" + "Error",
+        "    assert " + "True",
+        "  ignore_errors: " + "true",
+        "    pytest.skip" + "()",
+    ],
+)
+def test_findings_finds(line: str) -> None:
+    assert findings(line)
+
+
+@pytest.mark.parametrize("line", ["/home/{{ user }}/.ssh", "/var/lib/work/x", "assert True == value", "unto dos"])
+def test_findings_leaves_alone(line: str) -> None:
+    assert not findings(line)
+
+
+def test_every_python_file_of_the_collection_names_its_licence() -> None:
+    parts = ("plugins", "tools", "tests")
+    python = [
+        path for path in FILES if path.suffix == ".py" and path.parts[0] in parts and (CLONE / path).stat().st_size
+    ]
+    assert python
+    assert not [str(path) for path in python if "SPDX-License-Identifier: GPL-3.0-or-later" not in _head(path)]
+
+
+def _head(path: Path) -> str:
+    with open(CLONE / path, encoding="utf-8") as file:
+        return file.read(600)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_role_is_typed_and_documented(role: Path) -> None:
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
+    assert specs["short_description"]
+    defaults = role / "defaults" / "main.yml"
+    public = (
+        {name for name in yaml.safe_load(defaults.read_text()) or {} if not name.startswith("__")}
+        if defaults.exists()
+        else set()
+    )
+    assert public <= set(specs["options"]), "defaults that argument_specs.yml does not know"
+    assert not [name for name in public if not name.startswith(role.name)], (
+        "public variables begin with the role's name"
+    )
+
+
+@pytest.mark.parametrize(
+    "role", [role for role in ROLES if role.name not in PROVEN_ELSEWHERE], ids=lambda role: role.name
+)
+def test_role_has_a_scenario(role: Path) -> None:
+    assert (CLONE / "molecule" / role.name / "molecule.yml").exists()
+
+
+MARKDOWN = [path for path in FILES if path.suffix == ".md"]
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (CLONE / page).read_text(encoding="utf-8"))
+    assert not [link for link in links if not (CLONE / page.parent / link).exists()]
+
+
+def test_the_index_names_every_page() -> None:
+    index = (CLONE / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [path.relative_to("docs") for path in MARKDOWN if path.parts[0] == "docs" and path.name != "README.md"]
+    assert not [str(page) for page in pages if f"]({page})" not in index]

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The suites of tests, and what a machine needs to run each.
+
+Used by tests/conftest.py (which skips what cannot run) and tools/run_tests.py (which counts, see REQUIRE there).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parent.parent
+
+
+def _lab() -> str:
+    from ansible_collections.banking.platform.plugins.module_utils.lab import machine
+
+    return "; ".join(machine.missing(machine.look()))
+
+
+def _vm() -> str:
+    there = shutil.which("qemu-system-x86_64")
+    return "" if there else "qemu-system-x86_64 is missing: apt-get install qemu-system-x86"
+
+
+def _api() -> str:
+    folder = os.environ.get("KUBEBUILDER_ASSETS", "")
+    if not folder:
+        return "KUBEBUILDER_ASSETS is not set: a folder with kube-apiserver and etcd"
+    absent = [name for name in ("kube-apiserver", "etcd") if not os.access(Path(folder, name), os.X_OK)]
+    return f"KUBEBUILDER_ASSETS={folder} holds no {' and no '.join(absent)}" if absent else ""
+
+
+def _crds() -> str:
+    return "" if crds_folder() else "no CRDs: set PLATFORM_CRDS to a folder with one folder a release"
+
+
+def _nothing() -> str:
+    return ""
+
+
+# Suite: what is missing on this machine to run it, with how to get it ("" for nothing). Each is a marker of pytest.
+SUITES: dict[str, Callable[[], str]] = {
+    "unit": _nothing,
+    "crds": _crds,
+    "api": _api,
+    "vm": _vm,
+    "molecule": _lab,
+    "lab": _lab,
+    "sanity": _nothing,
+}
+
+# Tests without a marker belong to the suite of their folder.
+FOLDERS = {"tests/unit": "unit", "tests/integration/vm": "vm", "tests/integration": "lab", "tests/e2e": "lab"}
+
+
+def suite_of(path: str) -> str:
+    """Name the suite of a test file without a marker, by its path below the clone."""
+    return next((suite for folder, suite in FOLDERS.items() if path.startswith(folder + "/")), "unit")
+
+
+def crds_folder() -> Path | None:
+    """Find the folder that holds a folder of CRDs for each release: $PLATFORM_CRDS, or shared/crds beside the clone."""
+    named = os.environ.get("PLATFORM_CRDS")
+    folder = Path(named) if named else CLONE.parent / "shared" / "crds"
+    return folder if folder.is_dir() else None
