@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -80,7 +81,7 @@ class Run:
     record: Record = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)  # hosts that failed or could not be reached
-    busy: Counter[str] = field(default_factory=Counter)  # seconds a host
+    busy: dict[str, float] = field(default_factory=dict)  # seconds a host
     deferred: Counter[str] = field(default_factory=Counter)  # steps a host
     changed_in_check: int = 0
 
@@ -110,7 +111,7 @@ class Run:
         """A host is done with a task."""
         seconds = now - self.stage.running.pop((uuid, host), now)
         self.stage.retries.pop((uuid, host), None)
-        self.busy[host] += seconds
+        self.busy[host] = self.busy.get(host, 0) + seconds
         if step := self.stage.steps.get(uuid):
             step.seconds[host] = step.seconds.get(host, 0) + seconds
 
@@ -310,7 +311,8 @@ def details(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
 
     def add(label: str, text: str) -> None:
-        if text.strip() and not any(text.strip() in earlier for _, earlier in found):
+        words = rf"(?<!\w){re.escape(text.strip())}(?!\w)"  # "no" is not said by "none"
+        if text.strip() and not any(re.search(words, earlier) for _, earlier in found):
             found.append((label, text))
 
     for key in ("msg", "reason"):
@@ -325,8 +327,9 @@ def details(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         add(key[-6:], tail(result.get(key) or ""))
     plan = [step for step in result.get("plan") or () if isinstance(step, Mapping) and step.get("action") != "none"]
     lines = [step_line(step) for step in plan if step.get("state") != "not done"]
-    left = plan_counts(step for step in plan if step.get("state") == "not done")
-    add("plan", "\n".join([*lines, f"not done: {left}"] if left else lines))
+    left = Counter(str(step.get("kind", "step")) for step in plan if step.get("state") == "not done")
+    lines += ["not done: " + ", ".join(count(number, kind) for kind, number in left.items())] if left else []
+    add("plan", "\n".join(lines))
     add("journal", plain(result.get("journal") or ""))
     return found
 
@@ -373,7 +376,7 @@ def hosts_table(run: Run, stats: Mapping[str, Mapping[str, int]]) -> list[Line]:
     colors = [""]
     for host, row in sorted(stats.items()):
         deferred = [str(run.deferred[host])] if run.deferred else []
-        rows.append([host, *(str(row[key]) for key in keys), *deferred, span(run.busy[host])])
+        rows.append([host, *(str(row[key]) for key in keys), *deferred, span(run.busy.get(host, 0))])
         bad = "ERROR" if row["failures"] else "UNREACHABLE" if row["unreachable"] else ""
         colors.append(bad or ("CHANGED" if row["changed"] else "OK"))
     return list(zip(table(rows, left=0), colors, strict=True))
