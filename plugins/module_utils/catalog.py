@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalog of a platform release: the only place with a version, a URL or a digest.
+
+``catalog/<release>.yml`` (described by ``catalog/schema.json``) names components, and each component names
+the artifacts and images it is made of. A role asks for an artifact by name and never sees a URL::
+
+    catalog = load("2024.1")
+    catalog.artifact("containerd", "x86_64", Source("mirror", mirrors=("https://files.bank.example/platform",)))
+
+Nothing here touches the network, and nothing but ``load`` and ``releases`` the disk.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+SCHEMA = 1
+# Below plugins/module_utils/: ../../catalog. Only the controller loads a catalog, where the collection is a folder.
+FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "catalog")
+
+# What the kernel (`uname -m`) and distributions call an architecture, to what upstream projects call it.
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+ANY_ARCHITECTURE = "any"  # the key of a digest that holds for every architecture (charts, manifests)
+SOURCES = ("upstream", "mirror", "bundle")
+
+
+class CatalogError(ValueError):
+    """The catalog, or what was asked of it, is wrong; the message names the thing and the nearest known one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where artifacts come from, for the whole inventory.
+
+    ``upstream``: the project's own URLs. ``mirror``: the same files below each of ``mirrors``, tried in order.
+    ``bundle``: the same files below the folder ``bundle`` on the controller. Mirror and bundle have one layout,
+    ``<artifact>/<version>/<arch>/<upstream file name>``: a bundle behind any web server is a mirror. (The architecture
+    is in it because some projects give the file for every architecture the same name.)
+    """
+
+    kind: str = "upstream"
+    mirrors: Tuple[str, ...] = ()
+    bundle: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in SOURCES:
+            raise CatalogError(f"artifacts_source: unknown source {self.kind!r}{_nearest(self.kind, SOURCES)}")
+        if self.kind == "mirror" and not self.mirrors:
+            raise CatalogError(
+                "artifacts_source is 'mirror', but artifacts_mirror is empty: set it to the base URL of the mirror"
+            )
+        if self.kind == "bundle" and not self.bundle:
+            raise CatalogError(
+                "artifacts_source is 'bundle', but artifacts_bundle is empty: set it to the folder on the controller"
+            )
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, Any]) -> "Source":
+        """The source that ``artifacts_source``, ``artifacts_mirror`` (one or a list) and ``artifacts_bundle`` say."""
+        mirror = variables.get("artifacts_mirror") or ()
+        mirrors = (mirror,) if isinstance(mirror, str) else tuple(mirror)
+        return cls(
+            kind=str(variables.get("artifacts_source") or "upstream"),
+            mirrors=tuple(str(m) for m in mirrors),
+            bundle=str(variables.get("artifacts_bundle") or ""),
+        )
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file of one version for one architecture, and where to get it.
+
+    ``urls`` are tried in order. From a bundle there are none: ``path`` is the file on the controller.
+    ``unpack`` is ``tar.gz`` or ``none``; ``strip`` leading folders are dropped from the names in an archive.
+    """
+
+    name: str
+    component: str
+    version: str
+    arch: str
+    filename: str
+    sha256: str
+    unpack: str
+    strip: int
+    urls: Tuple[str, ...]
+    path: Optional[str]
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The artifact as plain data, to be sent to a node."""
+        return {**asdict(self), "urls": list(self.urls)}
+
+
+class Catalog:
+    """A loaded release."""
+
+    def __init__(self, data: Mapping[str, Any], origin: str = "catalog") -> None:
+        self.origin = origin
+        if data.get("schema") != SCHEMA:
+            raise CatalogError(f"{origin}: schema is {data.get('schema')!r}, this collection reads {SCHEMA}")
+        try:
+            self.release: str = str(data["release"])
+            self.kubernetes: str = str(data["kubernetes"])
+            self.state: str = str(data["state"])
+            self.components: Dict[str, Dict[str, Any]] = dict(data["components"])
+        except KeyError as missing:
+            raise CatalogError(f"{origin}: the key {missing} is missing") from None
+        self.eol: Optional[str] = data.get("eol")
+        self._owner: Dict[str, str] = {}
+        for component, entry in self.components.items():
+            for name in entry.get("artifacts", {}):
+                if name in self._owner:
+                    raise CatalogError(f"{origin}: artifact {name!r} is in {self._owner[name]!r} and {component!r}")
+                self._owner[name] = component
+
+    def component(self, name: str) -> Dict[str, Any]:
+        """The entry of a component, as it stands in the file."""
+        try:
+            return self.components[name]
+        except KeyError:
+            raise CatalogError(f"{self.origin}: no component {name!r}{_nearest(name, self.components)}") from None
+
+    def version(self, name: str) -> str:
+        """The version of a component or, where it has one of its own, of an artifact."""
+        if name in self._owner:
+            return str(self._artifact_entry(name).get("version", self.components[self._owner[name]]["version"]))
+        if name in self.components:
+            return str(self.components[name]["version"])
+        known = [*self.components, *self._owner]
+        raise CatalogError(f"{self.origin}: no component or artifact {name!r}{_nearest(name, known)}")
+
+    def artifacts(self) -> List[str]:
+        """The names of all artifacts."""
+        return sorted(self._owner)
+
+    def artifact(self, name: str, arch: str, source: Optional[Source] = None) -> Artifact:
+        """The artifact ``name`` for ``arch`` (as `uname -m` or Debian call it), from ``source`` (default: upstream)."""
+        source = source or Source()
+        entry = self._artifact_entry(name)
+        version = self.version(name)
+        arch, sha256 = self._digest(name, entry.get("sha256") or {}, arch)
+        upstream = [str(url).format(version=version, arch=arch) for url in entry["urls"]]
+        filename = upstream[0].rsplit("/", 1)[1]
+        layout = "/".join((name, version, arch, filename))
+        urls: List[str] = []
+        path = None
+        if source.kind == "upstream":
+            urls = upstream
+        elif source.kind == "mirror":
+            urls = [f"{base.rstrip('/')}/{layout}" for base in source.mirrors]
+        else:
+            path = os.path.join(source.bundle, layout)
+        return Artifact(
+            name=name,
+            component=self._owner[name],
+            version=version,
+            arch=arch,
+            filename=filename,
+            sha256=sha256,
+            # .tgz and .tar.gz are one format: the node need not know both names.
+            unpack={"tgz": "tar.gz"}.get(entry.get("unpack", "none"), entry.get("unpack", "none")),
+            strip=int(entry.get("strip", 0)),
+            urls=tuple(urls),
+            path=path,
+        )
+
+    def image(self, component: str, name: str) -> str:
+        """The reference of a component's image, found by the last part of its repository (``pause``, ``coredns``)."""
+        references = {_image_name(ref): ref for ref in self.component(component).get("images", [])}
+        try:
+            return references[name]
+        except KeyError:
+            raise CatalogError(
+                f"{self.origin}: component {component!r} has no image {name!r}{_nearest(name, references)}"
+            ) from None
+
+    def _artifact_entry(self, name: str) -> Dict[str, Any]:
+        try:
+            return self.components[self._owner[name]]["artifacts"][name]
+        except KeyError:
+            raise CatalogError(f"{self.origin}: no artifact {name!r}{_nearest(name, self._owner)}") from None
+
+    def _digest(self, name: str, digests: Mapping[str, str], arch: str) -> Tuple[str, str]:
+        if not digests:
+            raise CatalogError(f"{self.origin}: version {self.version(name)} of {name!r} has no sha256: add it")
+        if ANY_ARCHITECTURE in digests:
+            return ANY_ARCHITECTURE, digests[ANY_ARCHITECTURE]
+        if arch not in ARCHITECTURES:
+            raise CatalogError(f"artifact {name!r}: unknown architecture {arch!r}{_nearest(arch, ARCHITECTURES)}")
+        arch = ARCHITECTURES[arch]
+        if arch not in digests:
+            raise CatalogError(
+                f"{self.origin}: artifact {name!r} is not there for {arch}, only for {', '.join(digests)}"
+            )
+        return arch, digests[arch]
+
+
+def releases(folder: str = FOLDER) -> List[str]:
+    """The releases that there is a catalog for."""
+    return sorted(name[: -len(".yml")] for name in os.listdir(folder) if name.endswith(".yml"))
+
+
+def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: str = FOLDER) -> Catalog:
+    """Load a release's catalog and lay ``overrides`` (the variable ``platform_catalog_overrides``) over it.
+
+    Overrides have the shape of the file (``components: {containerd: {version: .., artifacts: ..}}``); mappings
+    are merged, the rest is replaced. A new version needs its own digests.
+    """
+    import yaml  # the controller has it, a node need not: this file also lies among the nodes' module_utils
+
+    known = releases(folder)
+    if release not in known:
+        raise CatalogError(f"platform_release: no catalog for {release!r}{_nearest(release, known)}")
+    path = os.path.join(folder, f"{release}.yml")
+    with open(path, encoding="utf-8") as stream:
+        data = yaml.safe_load(stream)
+    if not isinstance(data, dict):
+        raise CatalogError(f"{path}: not a mapping")
+    if overrides:
+        _forget_digests(data, overrides)
+        data = _merge(data, overrides)
+    return Catalog(data, origin=f"catalog/{release}.yml")
+
+
+def _forget_digests(data: Dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """A digest belongs to a version: with another version, those of the file count no more, for any architecture."""
+    for name, entry in overrides.get("components", {}).items():
+        component = data["components"].get(name, {})
+        if entry.get("version", component.get("version")) != component.get("version"):
+            for artifact in component.get("artifacts", {}).values():
+                artifact.pop("sha256", None)
+
+
+def _merge(base: Any, over: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(over, Mapping)):
+        return copy.deepcopy(over)
+    return {**base, **{key: _merge(base.get(key), value) for key, value in over.items()}}
+
+
+def _image_name(reference: str) -> str:
+    """``registry:5000/a/pause:3.9@sha256:..`` to ``pause``."""
+    return reference.split("@", 1)[0].rsplit("/", 1)[-1].split(":", 1)[0]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for an error message: the nearest known name, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else "; there are none"
