@@ -79,9 +79,10 @@ class ActionModule(ActionBase):
         for root in self._roots(wanted.pop("root"), templates, name, variables):
             sources.update(renderer.tree(root))
         tree: dict[str, bytes] = {}
-        for path in wanted["absent"]:
-            sources.pop(path, None)
-            wanted["files"].pop(path, None)
+        for removed in wanted["absent"]:
+            for paths in (sources, wanted["files"]):
+                for path in [path for path in paths if f"{path}/".startswith(f"{removed}/")]:
+                    del paths[path]
         for path, source in sources.items():
             spec.check_path("the tree", path)
             tree[path] = self._content(renderer, path, source, wanted["files"])
@@ -92,6 +93,8 @@ class ActionModule(ActionBase):
                 tree[path] = self._content(renderer, path, os.path.join(templates, template), wanted["files"], extra)
             elif literal is not None:
                 tree[path] = literal.encode()
+                if renderer.is_secret(tree[path]):
+                    options["sensitive"] = True
             elif path not in tree and {"validate", "sensitive"} & set(options):
                 raise Failure(f"files[{path}]: there is no such file in the tree", spec.nearest(path, tree))
         wanted["tree"] = pack_tree(tree)
@@ -118,7 +121,7 @@ class ActionModule(ActionBase):
         options = files.setdefault(path, {}) if path in files or os.access(source, os.X_OK) else {}
         if os.access(source, os.X_OK):
             options.setdefault("mode", "0755")
-        if renderer.is_secret(source, content):
+        if renderer.is_secret(content, source, extra):
             files.setdefault(path, options)["sensitive"] = True
         return content
 

@@ -46,7 +46,7 @@ class Step:
         confirm: called when all steps have been applied; raises when what `apply` did has not lasted.
         undo: puts back what `apply` had replaced; called after a failure, also when `apply` got only half way.
         finish: throws away what `undo` would have needed.
-        along: earlier steps that are put back too when this one fails.
+        along: earlier steps that are put back too when this one fails, or is not reached because another one fails.
     """
 
     kind: str
@@ -90,10 +90,11 @@ class PlanFailed(Failure):
 
 
 class Plan:
-    """The steps of one run, in the order in which they are applied."""
+    """The steps of one run, in the order in which they are applied. `begun` says whether that has begun."""
 
     def __init__(self) -> None:
         self.steps: List[Step] = []
+        self.begun = False
 
     def add(self, step: Step) -> Step:
         """Append a step and return it."""
@@ -102,7 +103,9 @@ class Plan:
 
     @property
     def changed(self) -> bool:
-        """Whether any step changes anything."""
+        """Whether any step changes anything; of a plan that stopped, whether any change was left in place."""
+        if any(step.state for step in self.steps):
+            return any(step.state in ("done", "not put back") for step in self.steps)
         return any(step.changes for step in self.steps)
 
     def result(self, with_diff: bool = False) -> Dict[str, Any]:
@@ -123,6 +126,7 @@ class Plan:
             PlanFailed: after the failed step and those along with it were put back.
         """
         pending = [step for step in self.steps if step.changes]
+        self.begun = True
         for step in pending:
             step.state = "not done"
         for step in pending:
@@ -145,17 +149,21 @@ class Plan:
         cause = error.cause if isinstance(error, Failure) else f"{failed.kind} {failed.target}: {error}"
         next_step = error.next_step if isinstance(error, Failure) else ""
         troubles: List[str] = []
+        # Nothing has come up with the files of units that were not reached: they must not wait for the next reboot.
+        owners = [failed] + [step for step in self.steps if step.state == "not done"]
+        along = [step for step in self.steps if step.state == "done" and any(step in owner.along for owner in owners)]
         # The failed step comes last: a unit is restarted when its old files are back.
-        for step in [step for step in reversed(failed.along) if step.state == "done"] + [failed]:
+        for step in [*reversed(along), failed]:
             try:
                 if step.undo:
                     step.undo()
                 step.state = "put back" if step is not failed else "failed"
             except (Failure, OSError) as trouble:
-                step.state = "failed" if step is failed else "done"
+                # Not done either: what it had set aside is all that is left of the old, and must not be thrown away.
+                step.state = "not put back"
                 troubles.append(f"{step.kind} {step.target} could not be put back: {trouble}")
         self._finish([step for step in self.steps if step.state == "done"])
-        back = [step.target for step in failed.along if step.state == "put back"]
+        back = [step.target for step in along if step.state == "put back"]
         if back:
             cause += f"; put back: {_some(back)}"
         return PlanFailed("; ".join([cause, *troubles]), next_step)

@@ -65,7 +65,7 @@ options:
     type: dict
     default: {}
   absent:
-    description: Paths that must not exist. They win over the tree.
+    description: Paths that must not exist, with all that lies below. They win over the tree.
     type: list
     elements: str
     default: []
@@ -92,7 +92,7 @@ options:
         of paths (with a trailing slash, all below) whose change means a restart or a reload; C(check), a command
         that must exit with 0 before that; C(ready), with C(command) and C(timeout) in seconds, which must exit with
         0 after it; C(rollback), whether artifacts are put back too when the unit does not come up.
-      - The unit's own file and drop-ins, as far as they are part of the tree, always count as C(restart_on).
+      - The unit's own file and drop-ins, as far as they are part of the tree, count as C(restart_on) unless C(reload_on) names them.
     type: dict
     default: {}
   unavailable:
@@ -181,6 +181,8 @@ def main() -> None:
         module.exit_json(**run.result(module._diff))
     except (Failure, OSError) as error:
         result = run.result(module._diff) if run else {}
+        # What was only planned has changed nothing.
+        result["changed"] = run is not None and run.plan.begun and run.plan.changed
         if isinstance(error, Failure) and error.next_step:
             result["next_step"] = error.next_step
         module.fail_json(msg=getattr(error, "cause", str(error)), **result)

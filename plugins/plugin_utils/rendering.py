@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -45,11 +45,17 @@ class Renderer:
         self._secrets: list[str] | None = None
 
     def tree(self, root: str) -> Iterator[tuple[str, str]]:
-        """The files of a tree: path below it (with a leading slash, without the suffix of a template) and source."""
+        """The files of a tree: path below it (with a leading slash, without the suffix of a template) and source.
+
+        Raises:
+            Failure: when a file is there as a template and as it is.
+        """
         for base, folders, names in os.walk(root, followlinks=True):
             folders.sort()
             for name in sorted(names):
                 source = os.path.join(base, name)
+                if f"{name}{SUFFIX}" in names:
+                    raise Failure(f"{source} is there with and without {SUFFIX}", "keep one of them")
                 path = "/" + os.path.relpath(source, root)
                 yield path.removesuffix(SUFFIX), source
 
@@ -76,13 +82,13 @@ class Renderer:
             next_step = "define it for this host" if "undefined" in cause else "mend the template or its variables"
             raise Failure(f"template {source} cannot be rendered: {cause.rstrip('.')}", next_step) from error
 
-    def is_secret(self, source: str, content: bytes) -> bool:
-        """Whether a file is kept secret at its source, or took in a value that is."""
-        if is_encrypted_file_at(source):
+    def is_secret(self, content: bytes, source: str = "", extra: Mapping[str, Any] | None = None) -> bool:
+        """Whether a file is kept secret at its source (if it has one), or took in a value that is."""
+        if source and is_encrypted_file_at(source):
             return True
         if self._secrets is None:
-            self._secrets = [text for text in _secrets(self._variables) if len(text) >= _SHORTEST_SECRET]
-        return any(text.encode() in content for text in self._secrets)
+            self._secrets = _long_enough(_secrets(self._variables))
+        return any(text.encode() in content for text in [*self._secrets, *_long_enough(_secrets(extra or {}))])
 
     def _render(self, text: str, extra: Mapping[str, Any] | None) -> bytes:
         engine = self._engine
@@ -102,6 +108,11 @@ def is_encrypted_file_at(path: str) -> bool:
         return is_encrypted_file(file)
 
 
+def _long_enough(texts: Iterable[str]) -> list[str]:
+    """Texts that are found where they stand and not by accident; what surrounds them is often cut off by a template."""
+    return [text.strip() for text in texts if len(text.strip()) >= _SHORTEST_SECRET]
+
+
 def _secrets(value: Any, _files: dict[str, bool] | None = None) -> Iterator[str]:
     """The texts among some variables that are encrypted where they are defined: alone, or with their whole file."""
     files: dict[str, bool] = {} if _files is None else _files
@@ -114,8 +125,13 @@ def _secrets(value: Any, _files: dict[str, bool] | None = None) -> Iterator[str]
             yield from _secrets(item, files)
     elif isinstance(value, EncryptedString):
         yield str(value)
-    elif isinstance(value, str) and _comes_from_encrypted_file(value, files):
+    elif isinstance(value, str) and (_was_encrypted(value) or _comes_from_encrypted_file(value, files)):
         yield value
+
+
+def _was_encrypted(value: str) -> bool:
+    """Whether a value was decrypted on its way here, where this version of Ansible remembers it."""
+    return any(tag.__name__ == "VaultedValue" for tag in getattr(value, "_ansible_tags_mapping", None) or {})
 
 
 def _comes_from_encrypted_file(value: str, files: dict[str, bool]) -> bool:
@@ -129,7 +145,7 @@ def _comes_from_encrypted_file(value: str, files: dict[str, bool]) -> bool:
 
 def _origin(value: str) -> str:
     """The file that a value was read from, where this version of Ansible remembers it."""
-    for tag in getattr(value, "_ansible_tags_mapping", {}).values():
+    for tag in (getattr(value, "_ansible_tags_mapping", None) or {}).values():
         path = getattr(tag, "path", None)
         if path:
             return str(path)

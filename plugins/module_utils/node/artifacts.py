@@ -10,16 +10,18 @@ one before it is kept, so that a unit that does not start with the new one can g
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional
 
-from ansible_collections.banking.platform.plugins.module_utils.node.files import digest_of, replace_link
+from ansible_collections.banking.platform.plugins.module_utils.node.files import digest_of, remove, replace_link
 from ansible_collections.banking.platform.plugins.module_utils.node.system import System
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 
@@ -139,7 +141,7 @@ class Artifacts:
         kept = {"current", os.path.basename(self._place(artifact)), before}
         for name in os.listdir(self._folder(artifact)):
             if name not in kept:
-                shutil.rmtree(os.path.join(self._folder(artifact), name), ignore_errors=True)
+                remove(os.path.join(self._folder(artifact), name))
 
     def _fetch_all(self) -> None:
         """Fetch and unpack, side by side, everything that is not there yet; once a run."""
@@ -187,13 +189,15 @@ class Artifacts:
                 os.chmod(os.path.join(beside, artifact.name), 0o755)
             else:
                 _unpack_tar(path, beside, artifact)
-        except (tarfile.TarError, EOFError) as error:
+            os.sync()
+            os.rename(beside, place)
+        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             raise Failure(
                 f"artifact {artifact.name} {artifact.version}: cannot be unpacked as {artifact.unpack}: {error}",
-                "correct `unpack` in the catalog",
+                f"make room in {self.system.artifact_dir}, or correct `unpack` in the catalog",
             ) from error
-        os.sync()
-        os.rename(beside, place)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
 
 def download(url: str, path: str, sha256: str) -> None:
@@ -211,10 +215,11 @@ def download(url: str, path: str, sha256: str) -> None:
         return
     part = f"{path}.part"
     cause = ""
-    for _ in range(_TRIES):
+    for _try in range(_TRIES):
+        resumed = os.path.exists(part)
         try:
             complete = _continue(url, part)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             cause = str(getattr(error, "reason", error))
             if isinstance(error, urllib.error.HTTPError):
                 cause = f"HTTP {error.code} {error.reason}"
@@ -232,7 +237,8 @@ def download(url: str, path: str, sha256: str) -> None:
         else:
             cause = f"SHA-256 is {digest_of(part)}, the catalog says {sha256}"
             os.unlink(part)
-            break
+            if not resumed:
+                break
     raise Failure(cause)
 
 
@@ -257,29 +263,46 @@ def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:
     with tarfile.open(path) as archive:
         members = []
         for member in archive.getmembers():
-            name = "/".join(os.path.normpath(member.name).split("/")[artifact.strip :])
-            if not name:
+            member.name = _stripped(member.name, artifact.strip)
+            if not member.name:
                 continue
-            member.name = name
-            _must_stay_inside(name, artifact)
-            if member.issym():
-                _must_stay_inside(os.path.normpath(os.path.join(os.path.dirname(name), member.linkname)), artifact)
-            elif member.islnk():
-                member.linkname = "/".join(os.path.normpath(member.linkname).split("/")[artifact.strip :])
-                _must_stay_inside(member.linkname, artifact)
-            elif not (member.isfile() or member.isdir()):
-                raise Failure(f"artifact {artifact.name}: {name} in it is neither file, directory nor link")
+            if member.islnk():
+                member.linkname = _stripped(member.linkname, artifact.strip)
+            elif not (member.isfile() or member.isdir() or member.issym()):
+                raise _evil(artifact, f"{member.name} is neither file, directory nor link")
             member.uid = member.gid = 0
             member.uname = member.gname = "root"
             member.mode = (member.mode & 0o755) | 0o600
             members.append(member)
-        # Each member was looked at above; the filter argument does not exist in the Python of older nodes.
+        # The filters of extractall do not exist in the Python of older nodes. What they are for: no path leads outside,
+        # nothing is written through a link, and no link leads outside.
+        links = {member.name for member in members if member.issym()}
+        for member in members:
+            _must_stay_inside(member.name, links - {member.name} if member.issym() else links, artifact)
+            if member.islnk():
+                _must_stay_inside(member.linkname, links, artifact)
+        archive.extraction_filter = lambda member, _path: member
         archive.extractall(folder, members)  # noqa: S202
+    inside = os.path.realpath(folder)
+    for name in links:
+        if not f"{os.path.realpath(os.path.join(folder, name))}/".startswith(f"{inside}/"):
+            raise _evil(artifact, f"the link {name} leads outside")
 
 
-def _must_stay_inside(name: str, artifact: WantedArtifact) -> None:
-    if name.startswith(("/", "..")):
-        raise Failure(f"artifact {artifact.name}: {name} in it points outside", "do not use this archive")
+def _stripped(name: str, strip: int) -> str:
+    return "/".join(os.path.normpath(name).split("/")[strip:])
+
+
+def _must_stay_inside(name: str, links: "set[str]", artifact: WantedArtifact) -> None:
+    parts = name.split("/")
+    if parts[0] in ("", ".."):
+        raise _evil(artifact, f"{name} lies outside")
+    if links.intersection("/".join(parts[: end + 1]) for end in range(len(parts))):
+        raise _evil(artifact, f"{name} leads through a link")
+
+
+def _evil(artifact: WantedArtifact, what: str) -> Failure:
+    return Failure(f"artifact {artifact.name} {artifact.version}: in its archive, {what}", "do not use this archive")
 
 
 def _listing(folder: str, most: int = 12) -> List[str]:

@@ -17,7 +17,7 @@ from ansible_collections.banking.platform.plugins.module_utils.node.files import
 from ansible_collections.banking.platform.plugins.module_utils.node.kernel import Kernel, module_lines, sysctl_lines
 from ansible_collections.banking.platform.plugins.module_utils.node.system import System
 from ansible_collections.banking.platform.plugins.module_utils.node.units import Inputs, Units, WantedUnit
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, PlanFailed
 
 
 def pack_tree(tree: Mapping[str, bytes]) -> str:
@@ -126,7 +126,11 @@ class Converge:
         if not self.plan.changed:
             return
         self._units.forget_changing()
-        self.plan.apply()
+        try:
+            self.plan.apply()
+        except PlanFailed:
+            self._units.remember_put_back()
+            raise
         self._units.daemon_reload()
 
     def result(self, with_diff: bool) -> Dict[str, Any]:

@@ -14,6 +14,7 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 import shlex
 import shutil
 import stat
@@ -28,7 +29,7 @@ from ansible_collections.banking.platform.plugins.module_utils.plan import Failu
 MAX_DIFF = 64 * 1024
 # What is written beside a target until it takes its place; the target's name comes last, so that programs that look at
 # the suffix (systemd-analyze) can check it.
-_TEMPORARY = ".converge-"
+_TEMPORARY = re.compile(r"\.converge-[0-9a-f]{8}\.")
 
 
 @dataclass
@@ -71,9 +72,15 @@ class _Actual:
     target: str = ""
 
     @property
+    def what(self) -> str:
+        """The kind, for a sentence."""
+        return "something that is neither file, directory nor link" if self.kind == "other" else f"a {self.kind}"
+
+    @property
     def attributes(self) -> Dict[str, str]:
-        """Owner, group and mode by name, as far as the names are known."""
-        assert self.status is not None
+        """Owner, group and mode by name, as far as the names are known; nothing of what is absent."""
+        if self.status is None:
+            return {}
         return {
             "owner": _name(pwd.getpwuid, self.status.st_uid, "pw_name"),
             "group": _name(grp.getgrgid, self.status.st_gid, "gr_name"),
@@ -112,13 +119,15 @@ class Files:
 
     def plan(self, plan: Plan) -> None:
         """Compare with the node and add a step for each path, and for each parent that has to be made."""
-        for path in self._missing_parents():
-            self._add(plan, self._directory_step(WantedDirectory(path)))
-        for path in sorted(self.directories):
-            self._add(plan, self._directory_step(self.directories[path]))
-        for path in sorted(self.absent):
+        left_behind = self._left_behind()
+        for path in left_behind:
+            plan.add(self._left_behind_step(path))
+        for path in sorted({*self._missing_parents(), *self.directories}):
+            self._add(plan, self._directory_step(self.directories.get(path, WantedDirectory(path))))
+        # What lies in a folder goes before the folder.
+        for path in sorted(self.absent, reverse=True):
             self._add(plan, self._absent_step(path))
-        for path in sorted(self._unwanted()):
+        for path in sorted({*self._unwanted()}.difference(left_behind)):
             self._add(plan, self._absent_step(path, "not wanted in a directory that is purged"))
         for path in sorted(self.files):
             self._add(plan, self._file_step(self.files[path]))
@@ -156,7 +165,8 @@ class Files:
 
     def _missing_parents(self) -> List[str]:
         wanted = set()
-        for path in [*self.files, *self.links, *self.directories]:
+        made_here = [path for path, file in self.files.items() if file.content is not None]
+        for path in [*made_here, *self.links, *self.directories]:
             parent = os.path.dirname(path)
             while parent not in self.directories and not os.path.isdir(parent):
                 if os.path.lexists(parent):
@@ -166,6 +176,18 @@ class Files:
                 wanted.add(parent)
                 parent = os.path.dirname(parent)
         return sorted(wanted)
+
+    def _left_behind(self) -> List[str]:
+        """What killed runs left in the folders that this run looks after."""
+        paths = [*self.files, *self.links, *self.directories, *self.absent]
+        folders = {self.system.state_dir, *(os.path.dirname(path) for path in paths)}
+        return sorted(entry.path for folder in folders for entry in _entries(folder) if is_temporary(entry.path))
+
+    @staticmethod
+    def _left_behind_step(path: str) -> Step:
+        step = Step("file", path, "delete", after={"kind": "absent"}, note="left by a run that was killed")
+        step.apply = lambda: remove(path)
+        return step
 
     def _unwanted(self) -> Iterator[str]:
         kept = {*self.files, *self.links, *self.directories}
@@ -194,7 +216,7 @@ class Files:
         if actual.kind == "absent":
             step.action, step.before, step.after = "create", {"kind": "absent"}, after
         elif actual.kind != "directory":
-            raise Failure(f"directory {wanted.path}: a {actual.kind} is in the way", f"move {wanted.path} away")
+            raise Failure(f"directory {wanted.path}: {actual.what} is in the way", f"move {wanted.path} away")
         elif wanted.path in self.directories:
             _compare(step, actual.attributes, after)
         if step.changes:
@@ -213,7 +235,7 @@ class Files:
         aside = _beside(path)
         step.apply = lambda: os.rename(path, aside)
         step.undo = lambda: os.rename(aside, path) if os.path.lexists(aside) else None
-        step.finish = lambda: _remove(aside)
+        step.finish = lambda: remove(aside)
         self._explain(step, None, None)
         return step
 
@@ -223,7 +245,7 @@ class Files:
         after = _wanted_attributes(wanted.owner, wanted.group, wanted.mode)
         old: Optional[bytes] = None
         if actual.kind in ("directory", "other"):
-            raise Failure(f"file {wanted.path}: a {actual.kind} is in the way", f"move {wanted.path} away")
+            raise Failure(f"file {wanted.path}: {actual.what} is in the way", f"move {wanted.path} away")
         if wanted.content is None:
             return self._attributes_step(step, wanted, actual, after)
         if actual.kind == "absent":
@@ -248,7 +270,7 @@ class Files:
             self._to_write.append(wanted)
             kept = _Kept(wanted.path)
             step.apply = lambda: self._switch_file(wanted, kept)
-            step.undo = lambda: self._unswitch(wanted.path, kept)
+            step.undo = kept.put_back
         return step
 
     def _attributes_step(self, step: Step, wanted: WantedFile, actual: _Actual, after: Dict[str, str]) -> Step:
@@ -271,13 +293,13 @@ class Files:
         if actual.kind == "link" and actual.target == target:
             return step
         if actual.kind in ("directory", "other"):
-            raise Failure(f"link {path}: a {actual.kind} is in the way", f"move {path} away")
+            raise Failure(f"link {path}: {actual.what} is in the way", f"move {path} away")
         step.action = "create" if actual.kind == "absent" else "update"
         step.before = {"link": actual.target} if actual.kind == "link" else {"kind": actual.kind}
         step.after = {"link": target}
         kept = _Kept(path)
         step.apply = lambda: self._switch_link(path, target, kept)
-        step.undo = lambda: self._unswitch(path, kept)
+        step.undo = kept.put_back
         self._explain(step, None, None)
         return step
 
@@ -304,9 +326,19 @@ class Files:
 
     def _make_directory(self, wanted: WantedDirectory, actual: _Actual) -> None:
         uid, gid = _ids(wanted.owner, wanted.group)
-        if actual.kind == "absent":
-            os.mkdir(wanted.path, 0o700)
-        _set_attributes(wanted.path, uid, gid, int(wanted.mode, 8))
+        # It may have come since: the reconciler makes folders of its own, and so do units and packages.
+        if actual.kind == "absent" and not os.path.isdir(wanted.path):
+            # Only in its place when it has its mode: a parent that a killed run left closed would stay so.
+            beside = _beside(wanted.path)
+            os.mkdir(beside, 0o700)
+            try:
+                _set_attributes(beside, uid, gid, int(wanted.mode, 8))
+                os.rename(beside, wanted.path)
+            except OSError:
+                os.rmdir(beside)
+                raise
+        else:
+            _set_attributes(wanted.path, uid, gid, int(wanted.mode, 8))
 
     @staticmethod
     def _unmake_directory(wanted: WantedDirectory, actual: _Actual) -> None:
@@ -319,9 +351,14 @@ class Files:
 
     def _switch_file(self, wanted: WantedFile, kept: "_Kept") -> None:
         self._stage()
-        kept.keep()
-        os.rename(self._staged.pop(wanted.path), wanted.path)
-        _sync_directory(os.path.dirname(wanted.path))
+        try:
+            kept.keep()
+            os.rename(self._staged[wanted.path], wanted.path)
+            del self._staged[wanted.path]
+            _sync_directory(os.path.dirname(wanted.path))
+        except OSError:
+            self._unstage()
+            raise
 
     def _stage(self) -> None:
         """Write all new files beside their targets and let their programs check them, before the first is switched."""
@@ -329,7 +366,6 @@ class Files:
             return
         try:
             for wanted in self._to_write:
-                _remove_stale(wanted.path)
                 beside = _beside(wanted.path)
                 self._staged[wanted.path] = beside
                 uid, gid = _ids(wanted.owner, wanted.group)
@@ -342,11 +378,14 @@ class Files:
                     ) from error
                 if wanted.validate:
                     self._validate(wanted, beside)
-        except Failure:
-            for beside in self._staged.values():
-                _remove(beside)
+        except (Failure, OSError):
+            self._unstage()
             raise
         self._to_write = []
+
+    def _unstage(self) -> None:
+        while self._staged:
+            remove(self._staged.popitem()[1])
 
     def _validate(self, wanted: WantedFile, path: str) -> None:
         command = [part.replace("%s", path) for part in shlex.split(wanted.validate)]
@@ -356,6 +395,8 @@ class Files:
             raise Failure(f"file {wanted.path}: {failure.cause}", failure.next_step) from failure
         if not done.ok:
             said = done.last_lines().replace(path, wanted.path)
+            if wanted.sensitive:
+                said = "what it says is not shown, since the file is sensitive"
             raise Failure(
                 f"file {wanted.path}: rejected by {wanted.validate.replace('%s', wanted.path)!r}: {said}",
                 "mend the template or the variables that it takes; no file was replaced",
@@ -365,12 +406,6 @@ class Files:
     def _switch_link(path: str, target: str, kept: "_Kept") -> None:
         kept.keep()
         replace_link(path, target)
-
-    def _unswitch(self, path: str, kept: "_Kept") -> None:
-        kept.put_back()
-        beside = self._staged.pop(path, None)
-        if beside:
-            _remove(beside)
 
 
 class _Kept:
@@ -392,22 +427,21 @@ class _Kept:
             return
         status = self.actual.status
         if self.actual.kind == "absent":
-            _remove(self.path)
+            remove(self.path)
         elif self.actual.kind == "link":
             replace_link(self.path, self.actual.target)
         elif status is not None:
             beside = _beside(self.path)
             _write(beside, self.content, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
-            os.rename(beside, self.path)
+            _into_place(beside, self.path)
         self.actual = None
 
 
 def replace_link(path: str, target: str) -> None:
     """Put a symbolic link at a path in one step, whatever file or link was there."""
-    _remove_stale(path)
     beside = _beside(path)
     os.symlink(target, beside)
-    os.rename(beside, path)
+    _into_place(beside, path)
 
 
 def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
@@ -415,12 +449,12 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     beside = _beside(path)
     _write(beside, content, os.geteuid(), os.getegid(), mode)
-    os.rename(beside, path)
+    _into_place(beside, path)
 
 
 def is_temporary(path: str) -> bool:
     """Whether a path is one that a killed run may have left beside a target."""
-    return os.path.basename(path).startswith(_TEMPORARY)
+    return bool(_TEMPORARY.match(os.path.basename(path)))
 
 
 def digest_of(path: str) -> str:
@@ -435,10 +469,8 @@ def digest_of(path: str) -> str:
 def _actual(path: str) -> _Actual:
     try:
         status = os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _Actual("absent")
-    except NotADirectoryError as error:
-        raise Failure(f"{path}: a parent is not a directory", "move it away") from error
     if stat.S_ISREG(status.st_mode):
         return _Actual("file", status)
     if stat.S_ISLNK(status.st_mode):
@@ -493,7 +525,7 @@ def _entries(directory: str) -> List[os.DirEntry]:
     try:
         with os.scandir(directory) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -504,12 +536,16 @@ def _read(path: str) -> bytes:
 
 def _write(path: str, content: Optional[bytes], uid: int, gid: int, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchown(descriptor, uid, gid)
-        os.fchmod(descriptor, mode)
-        file.write(content or b"")
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            file.write(content or b"")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(path)
+        raise
 
 
 def _sync_directory(path: str) -> None:
@@ -522,19 +558,20 @@ def _sync_directory(path: str) -> None:
 
 def _beside(path: str) -> str:
     folder, name = os.path.split(path)
-    return os.path.join(folder, f"{_TEMPORARY}{os.urandom(4).hex()}.{name}")
+    return os.path.join(folder, f".converge-{os.urandom(4).hex()}.{name}")
 
 
-def _remove_stale(path: str) -> None:
-    """Remove what a killed run left beside a target."""
-    folder, name = os.path.split(path)
-    for entry in _entries(folder):
-        left = entry.name
-        if left.startswith(_TEMPORARY) and left[len(_TEMPORARY) :].partition(".")[2] == name:
-            _remove(entry.path)
+def _into_place(beside: str, path: str) -> None:
+    """Rename a new file or link over what is at its path; nothing of it stays when that fails."""
+    try:
+        os.rename(beside, path)
+    except OSError:
+        os.unlink(beside)
+        raise
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Remove a file, a link, or a directory with all that it holds; nothing when there is none."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):

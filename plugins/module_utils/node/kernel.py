@@ -157,10 +157,11 @@ class Kernel:
                 raise Failure(
                     f"sysctl {key} = {value}: refused by the kernel: {error.strerror}", _sysctl_hint(key)
                 ) from error
-        now_values = set(self._values(key).values())
-        if now_values != {value}:
-            made = ", ".join(sorted(now_values)) or "nothing: it does not have it"
-            raise Failure(f"sysctl {key} = {value}: the kernel made {made} of it", _sysctl_hint(key))
+        made = set(self._values(key).values())
+        if not made:
+            raise Failure(f"sysctl {key}: the running kernel does not have it", _sysctl_hint(key))
+        if made != {value}:
+            raise Failure(f"sysctl {key} = {value}: the kernel made {', '.join(sorted(made))} of it", _sysctl_hint(key))
 
 
 def _write(path: str, value: str) -> None:

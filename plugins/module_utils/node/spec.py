@@ -62,14 +62,12 @@ def complete(parameters: Mapping[str, Any]) -> Dict[str, Any]:
         Failure: naming the parameter, what is wrong with it, and what it may be.
     """
     wanted = dict(parameters)
-    wanted["files"] = {
-        _path("files", path): _entry(f"files[{path}]", options, _FILE) for path, options in parameters["files"].items()
-    }
+    wanted["files"] = {_no_folder("files", path): _file(path, options) for path, options in parameters["files"].items()}
     wanted["directories"] = {
         _path("directories", path).rstrip("/"): _entry(f"directories[{path}]", options, _DIRECTORY)
         for path, options in parameters["directories"].items()
     }
-    wanted["links"] = {_path("links", path): str(target) for path, target in parameters["links"].items()}
+    wanted["links"] = {_no_folder("links", path): str(target) for path, target in parameters["links"].items()}
     wanted["absent"] = [_removable(path) for path in parameters["absent"]]
     wanted["artifacts"] = {name: _artifact(name, options) for name, options in parameters["artifacts"].items()}
     wanted["modules"] = [str(module) for module in parameters["modules"]]
@@ -95,7 +93,14 @@ def _path(where: str, path: Any) -> str:
         raise Failure(f"{where}: {path!r} is not an absolute path", f"write it as '/{str(path).lstrip('./')}'")
     normal = posixpath.normpath(path) + ("/" if path.endswith("/") and len(path) > 1 else "")
     if normal != path or path == "/" or path.startswith("//"):
-        raise Failure(f"{where}: {path!r} is not a normal path", f"write it as {normal.lstrip('/').join(['/', ''])!r}")
+        raise Failure(f"{where}: {path!r} is not a normal path", f"write it as '/{normal.lstrip('/')}'")
+    return path
+
+
+def _no_folder(where: str, path: Any) -> str:
+    """The path of a file or link, without a trailing slash."""
+    if _path(where, path).endswith("/"):
+        raise Failure(f"{where}: {path!r} is the path of a directory", f"write it as {path.rstrip('/')!r}")
     return path
 
 
@@ -121,7 +126,9 @@ def _entry(where: str, options: Any, known: Mapping[str, Any]) -> Dict[str, Any]
         if known[key] is str and isinstance(value, int) and not isinstance(value, bool) and key in ("owner", "group"):
             value = str(value)
         if not isinstance(value, known[key]):
-            raise Failure(f"{where}: {key} is {value!r}", f"give it as {_type_name(known[key])}")
+            # What stands in these may be a secret.
+            shown = "of another type" if key in ("content", "vars") else repr(value)
+            raise Failure(f"{where}: {key} is {shown}", f"give it as {_type_name(known[key])}")
         checked[str(key)] = _mode(where, value) if key == "mode" else value
     return checked
 
@@ -137,10 +144,23 @@ def _mode(where: str, mode: str) -> str:
     return mode.zfill(4)
 
 
+def _file(path: str, options: Any) -> Dict[str, Any]:
+    where = f"files[{path}]"
+    checked = _entry(where, options, _FILE)
+    if "template" in checked and "content" in checked:
+        raise Failure(f"{where}: both template and content", "keep one of them")
+    if "vars" in checked and "template" not in checked:
+        raise Failure(f"{where}: vars without a template", "name the template that takes them")
+    if "%s" not in checked.get("validate", "%s"):
+        raise Failure(f"{where}: validate is {checked['validate']!r}", "write %s where the path of the new file goes")
+    _command(f"{where}.validate", checked.get("validate", ""))
+    return checked
+
+
 def _artifact(name: str, options: Any) -> Dict[str, Any]:
     checked = _entry(f"artifacts[{name}]", options, {**_ARTIFACT, **_RESOLVED})
     links = checked.get("links", {})
-    checked["links"] = {_path(f"artifacts[{name}].links", path): str(member) for path, member in links.items()}
+    checked["links"] = {_no_folder(f"artifacts[{name}].links", path): str(member) for path, member in links.items()}
     return checked
 
 
@@ -195,6 +215,12 @@ def _only_once(wanted: Mapping[str, Any]) -> None:
             if path in seen:
                 raise Failure(f"{path} is asked for twice, in {seen[path]} and in {where}", "keep one of them")
             seen[path] = where
+    for path, where in seen.items():
+        for removed in wanted["absent"]:
+            if path.startswith(f"{removed}/") and where != "absent":
+                raise Failure(
+                    f"{path}, asked for in {where}, lies below {removed}, which is absent", "keep one of them"
+                )
     for path in wanted["files"]:
         # A path in `absent` wins over the tree, so settings for it may stay.
         if seen.get(path, "absent") != "absent":

@@ -79,6 +79,8 @@ class System:
             )
         except FileNotFoundError as error:
             raise Failure(f"program {argv[0]!r} is not installed", "add its package to the role's packages") from error
+        except OSError as error:
+            raise Failure(f"program {argv[0]!r} cannot be started: {error.strerror}", "mend it on the node") from error
         except subprocess.TimeoutExpired:
             return Completed(124, "", f"{argv[0]} was still running after {timeout:g} s")
         return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

@@ -15,14 +15,14 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ansible_collections.banking.platform.plugins.module_utils.node.files import (
     digest_of,
     is_temporary,
     write_atomically,
 )
-from ansible_collections.banking.platform.plugins.module_utils.node.system import System
+from ansible_collections.banking.platform.plugins.module_utils.node.system import Completed, System
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 
 # Where systemd looks for units that an administrator or a package has put there.
@@ -115,7 +115,9 @@ class Units:
         self._status: Dict[str, Dict[str, str]] = {}
         self._daemon_reloaded = False
         self._touched: List[str] = []
-        self._settling: Dict[str, float] = {}
+        self._since = 0.0
+        self._settling: Dict[str, Tuple[float, Optional[str]]] = {}
+        self._forgotten: Dict[str, Dict[str, Any]] = {}
 
     def plan(self, plan: Plan) -> None:
         """Compare with systemd and add a step for each unit.
@@ -139,7 +141,18 @@ class Units:
                 if not self.inputs.changing(self._restart_inputs(unit) if key == "restart" else unit.reload_on)
             }
             if kept != record:
-                write_atomically(self._record_path(unit), json.dumps(kept).encode())
+                self._forgotten[unit.name] = record
+                self._write_record(unit, kept)
+
+    def remember_put_back(self) -> None:
+        """After a failure: what was known of a unit holds again when none of its inputs stayed changed."""
+        for name, record in self._forgotten.items():
+            unit = self.units[name]
+            if name in self._touched:
+                continue  # it came up with new files that were put back later, on behalf of another unit
+            inputs = self.inputs.changing(self._restart_inputs(unit) + unit.reload_on)
+            if all(step.state in ("not done", "put back", "failed") for step in inputs):
+                self._write_record(unit, record)
 
     def daemon_reload(self) -> None:
         """Let systemd read unit files again that this run changed, once, also those of units that nobody listed."""
@@ -165,12 +178,13 @@ class Units:
         if status["LoadState"] == "not-found" and not made_here:
             if unit.state in ("", "stopped") and not unit.enabled and not unit.masked:
                 return step  # what is not there does not run
-            if not self.check:
+            if not self.check and not unit.masked:
                 raise Failure(
                     f"unit {unit.name} does not exist on this node",
                     "correct its name, or add the package or the unit file that brings it",
                 )
-            step.deferred = "the unit does not exist yet"
+            if not unit.masked:
+                step.deferred = "the unit does not exist yet"
         if status["LoadState"] in ("error", "bad-setting") and not made_here:
             raise Failure(f"unit {unit.name}: systemd cannot load it ({status['LoadState']})", "mend its unit file")
         if status["LoadState"] == "masked" and unit.state == "started" and unit.masked is not False:
@@ -214,16 +228,19 @@ class Units:
         if unit.state == "stopped" or unit.masked:
             return "stop" if running or status["ActiveState"] == "deactivating" else ""
         record = self._record(unit)
-        current = record.get("restart") == self.inputs.digest(self._restart_inputs(unit))
+        inputs = self._restart_inputs(unit)
+        # What this run puts right may have been read in the meantime by a unit that somebody restarted by hand.
+        current = record.get("restart") == self.inputs.digest(inputs) and not self.inputs.changing(inputs)
         if _runs_once(status):
             # A job: it has done its work when it ended well with the inputs of today.
             done = status.get("Result") == "success" and status["ActiveState"] != "failed" and current
             return "start" if unit.state == "started" and not done else ""
         if not running:
             return "start" if unit.state == "started" else ""
-        if not current and (self._restart_inputs(unit) or record):
+        if not current and (inputs or record):
             return "restart"
-        if unit.reload_on and record.get("reload") != self.inputs.digest(unit.reload_on):
+        known = record.get("reload") == self.inputs.digest(unit.reload_on)
+        if unit.reload_on and (not known or self.inputs.changing(unit.reload_on)):
             return "reload"
         return ""
 
@@ -244,9 +261,12 @@ class Units:
         return ""
 
     def _restart_inputs(self, unit: WantedUnit) -> List[str]:
-        """Paths whose change means a restart: those named, and the unit's own files as far as this run manages them."""
+        """Paths whose change means a restart: those named, and the unit's own files as far as this run manages them.
+
+        Of its own files, those named in `reload_on` are left out: a mount must not be unmounted for new options.
+        """
         own = [path for path in [*self.inputs.content, *self.inputs.removed] if _defines(path, unit.name)]
-        return sorted({*unit.restart_on, *own})
+        return sorted({*unit.restart_on, *(path for path in own if not _matches(path, unit.reload_on))})
 
     # What it runs with
 
@@ -260,12 +280,22 @@ class Units:
         except (OSError, ValueError):
             return {}
 
+    def _write_record(self, unit: WantedUnit, record: Mapping[str, Any]) -> None:
+        path = self._record_path(unit)
+        try:
+            write_atomically(path, json.dumps(record).encode())
+        except OSError as error:
+            raise Failure(
+                f"unit {unit.name}: what it runs with cannot be noted in {path}: {error.strerror}",
+                "make room, or make the file system writable",
+            ) from error
+
     def _remember(self, unit: WantedUnit) -> None:
         record = {
             "restart": self.inputs.digest(self._restart_inputs(unit)),
             "reload": self.inputs.digest(unit.reload_on),
         }
-        write_atomically(self._record_path(unit), json.dumps(record).encode())
+        self._write_record(unit, record)
 
     # Making it so
 
@@ -274,7 +304,7 @@ class Units:
         if unit.masked is not None and unit.masked != (status.get("UnitFileState") == "masked"):
             self._systemctl("mask" if unit.masked else "unmask", unit)
         if unit.check and action in ("start", "restart", "reload"):
-            done = self.system.run(unit.check)
+            done = self._run(unit, unit.check)
             if not done.ok:
                 raise Failure(f"unit {unit.name}: {unit.check!r} rejects the new files: {done.last_lines()}", _MEND)
         file_state = status.get("UnitFileState", "")
@@ -283,6 +313,7 @@ class Units:
         if not action:
             return
         self._touched.append(unit.name)
+        self._since = time.time()
         # A reload that the unit does not know (CanReload=no) becomes a restart.
         self._systemctl("reload-or-restart" if action == "reload" else action, unit)
         if action == "stop":
@@ -290,6 +321,8 @@ class Units:
         if action != "start":
             self.restarted.append(unit.name)
         self._wait(unit)
+        if unit.name not in self._settling:
+            self._remember(unit)
 
     def _daemon_reload(self, again: bool = False) -> None:
         if self._daemon_reloaded and not again:
@@ -300,6 +333,12 @@ class Units:
             if not done.ok:
                 raise Failure(f"systemd cannot read its units again: {done.last_lines()}", _MEND)
         self._daemon_reloaded = True
+
+    def _run(self, unit: WantedUnit, command: str, timeout: float = 60) -> Completed:
+        try:
+            return self.system.run(command, timeout)
+        except Failure as failure:
+            raise Failure(f"unit {unit.name}: {failure.cause}", failure.next_step) from failure
 
     def _systemctl(self, verb: str, unit: WantedUnit) -> None:
         done = self.system.run(["systemctl", verb, "--", unit.name], timeout=_START_TIMEOUT)
@@ -321,9 +360,10 @@ class Units:
             if status["ActiveState"] in ("active", "reloading"):
                 if not unit.ready:
                     if status.get("Type") in _SIMPLE:
-                        self._settling[unit.name] = time.monotonic() + _SETTLE
+                        # systemd goes on counting the restarts of a unit that it was starting over and over.
+                        self._settling[unit.name] = (time.monotonic() + _SETTLE, status.get("NRestarts"))
                     return
-                done = self.system.run(unit.ready, timeout=max(1.0, deadline - time.monotonic()))
+                done = self._run(unit, unit.ready, max(1.0, deadline - time.monotonic()))
                 if done.ok:
                     return
                 said = f"{unit.ready!r} says: {done.last_lines()}"
@@ -340,42 +380,50 @@ class Units:
             Failure: when it has failed, or is being started again by systemd.
         """
         status = self._read_status([unit.name])[unit.name]
-        again = unit.name in self._settling and status.get("NRestarts", "0") != "0"
-        if again or status["ActiveState"] == "failed" or status["SubState"] == "auto-restart":
+        if status["ActiveState"] == "failed" or status["SubState"] == "auto-restart":
             raise self._did_not(unit, "come up", f"it is {status['ActiveState']} ({status.get('Result', '')})")
         return status
 
     def _confirm(self, unit: WantedUnit) -> None:
         """See that a service that counts as started at once is still there after a moment; all of them share it."""
-        if unit.name in self._settling:
-            time.sleep(max(0.0, self._settling[unit.name] - time.monotonic()))
-            if self._must_run(unit)["ActiveState"] not in ("active", "reloading"):
-                raise self._did_not(unit, "stay up", "it has ended")
-        if unit.name in self._touched and unit.state != "stopped" and not unit.masked:
-            self._remember(unit)
+        if unit.name not in self._settling:
+            return
+        settled, restarts = self._settling[unit.name]
+        time.sleep(max(0.0, settled - time.monotonic()))
+        status = self._must_run(unit)
+        if status["ActiveState"] not in ("active", "reloading") or status.get("NRestarts") != restarts:
+            raise self._did_not(unit, "stay up", f"it is {status['ActiveState']} ({status.get('Result', '')})")
+        self._remember(unit)
 
     def _did_not(self, unit: WantedUnit, what: str, cause: str) -> Failure:
+        self.system.run(["journalctl", "--sync"])
         journal = self.system.run(
-            ["journalctl", "--unit", unit.name, "--lines", str(_JOURNAL_LINES), "--no-pager", "--output", "short"]
+            [
+                "journalctl",
+                "--unit",
+                unit.name,
+                "--lines",
+                str(_JOURNAL_LINES),
+                f"--since=@{int(self._since)}",
+                "--no-pager",
+            ]
         )
         lines = journal.out.strip() if journal.ok else "no journal can be read"
         return Failure(f"unit {unit.name} did not {what}: {cause}; its last journal lines:\n{lines}\n", _MEND)
 
     def _recover(self, unit: WantedUnit, status: Mapping[str, str]) -> None:
-        """Bring the unit back to what it was, now that its old files are back.
-
-        The record of what it ran with was thrown away, so that the next run restarts it if it is still needed.
-        """
+        """Bring the unit back to what it was, now that its old files are back."""
         self._daemon_reload(again=True)
         if unit.enabled and not _is_enabled(status.get("UnitFileState", ""), True):
             self.system.run(["systemctl", "disable", "--", unit.name])
-        if unit.name not in self._touched:
-            return
-        was_running = status["ActiveState"] in ("active", "reloading")
-        self.system.run(["systemctl", "reset-failed", "--", unit.name])
-        done = self.system.run(["systemctl", "restart" if was_running else "stop", "--", unit.name], _START_TIMEOUT)
-        if was_running and not done.ok:
-            raise Failure(f"it does not come up with the old files either: {done.last_lines(2)}")
+        if unit.name in self._touched:
+            was_running = status["ActiveState"] in ("active", "reloading")
+            self.system.run(["systemctl", "reset-failed", "--", unit.name])
+            verb = "restart" if was_running else "stop"
+            done = self.system.run(["systemctl", verb, "--", unit.name], _START_TIMEOUT)
+            if was_running and not done.ok:
+                raise Failure(f"it does not come up with the old files either: {done.last_lines(2)}")
+            self._touched.remove(unit.name)
 
 
 _MEND = "mend what the role puts there and run again; the message says what was put back"
@@ -390,9 +438,10 @@ def _on_disk(pattern: str) -> List[str]:
     if not pattern.endswith("/"):
         return [pattern] if os.path.isfile(pattern) else []
     found = []
-    for base, _folders, names in os.walk(pattern):
-        found += [os.path.join(base, name) for name in names]
-    return [path for path in found if os.path.isfile(path) and not is_temporary(path)]
+    for base, folders, names in os.walk(pattern):
+        folders[:] = [name for name in folders if not is_temporary(name)]
+        found += [os.path.join(base, name) for name in names if not is_temporary(name)]
+    return [path for path in found if os.path.isfile(path)]
 
 
 def _is_unit_file(path: str) -> bool:
