@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hand the escrow certificate to the node, and put what the node encrypted to it into the controller's escrow folder."""
+"""Hand the escrow certificate to the node, and keep what the node encrypted to it in the controller's escrow folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ class ActionModule(ActionBase):
         except (AnsibleError, OSError, UnicodeDecodeError) as error:
             raise Failure(
                 f"the escrow certificate {path!r} cannot be read: {error}",
-                "set data_volumes_escrow_certificate to the bank's certificate for recovery keys (PEM); docs/data_volumes.md says how to make one",
+                "set data_volumes_escrow_certificate to the bank's certificate for recovery keys, in PEM; "
+                "docs/data_volumes.md says how to make one",
             ) from error
         if "PRIVATE KEY" in text:
             raise Failure(
