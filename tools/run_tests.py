@@ -273,7 +273,7 @@ def build() -> list[Case]:
 
 def integration() -> list[Case]:
     """Tests against real parts."""
-    return pytest_cases("integration", "tests/integration", timeout=1800)
+    return pytest_cases("integration", "tests/integration", timeout=2400)
 
 
 def molecule(scenario: str = "") -> list[Case]:

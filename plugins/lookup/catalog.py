@@ -4,13 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.banking.platform.plugins.module_utils import catalog
-
 DOCUMENTATION = r"""
 name: catalog
 short_description: Versions and images of the platform release
@@ -48,6 +41,13 @@ _raw:
   type: list
   elements: str
 """
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.banking.platform.plugins.module_utils import catalog
 
 
 class LookupModule(LookupBase):

@@ -51,8 +51,8 @@ class Finding:
 
 
 def zone_of(host: str, groups: Mapping[str, Sequence[str]]) -> str:
-    """The zone group (`zone_...`) that a host is in; an empty text when it is in none."""
-    return next((name for name, hosts in groups.items() if name.startswith(ZONE_GROUP) and host in hosts), "")
+    """The group (`zone_...`) of the zone that a host is in; empty when it is in none, all of them if there are more."""
+    return ", ".join(name for name, hosts in groups.items() if name.startswith(ZONE_GROUP) and host in hosts)
 
 
 def zone_batches(hosts: Iterable[str], groups: Mapping[str, Sequence[str]]) -> List[int]:
@@ -179,7 +179,19 @@ def _check_addresses(nodes: Sequence[Node]) -> List[Finding]:
 
 
 def _check_groups(groups: Mapping[str, Sequence[str]], environment: str) -> List[Finding]:
-    return [
+    outside = [
+        Finding(
+            "error",
+            host,
+            f"platform_groups.{role}",
+            "the host is not among the nodes, so nothing would prepare it",
+            "put it into the group that platform_groups.node names",
+        )
+        for role in ROLES_OF_NODES
+        for host in groups.get(role, [])
+        if groups.get("node") and host not in groups["node"]
+    ]
+    return outside + [
         Finding(
             "error",
             environment,

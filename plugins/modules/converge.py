@@ -92,7 +92,8 @@ options:
         of paths (with a trailing slash, all below) whose change means a restart or a reload; C(check), a command
         that must exit with 0 before that; C(ready), with C(command) and C(timeout) in seconds, which must exit with
         0 after it; C(rollback), whether artifacts are put back too when the unit does not come up.
-      - The unit's own file and drop-ins, as far as they are part of the tree, count as C(restart_on) unless C(reload_on) names them.
+      - The unit's own file and drop-ins, as far as they are part of the tree, count as C(restart_on) unless
+        C(reload_on) names them.
     type: dict
     default: {}
   unavailable:

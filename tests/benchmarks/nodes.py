@@ -76,9 +76,9 @@ WantedBy=multi-user.target
 """
 _ABOUT = """\
 Made by `make bench` on the lab's nodes: whole runs of `ansible-playbook`, wall time, one form after the other on the
-same nodes. The same content is brought by one `banking.platform.converge` task, or by `ansible.builtin.template`, `copy`,
-`lineinfile` and `systemd_service` and `ansible.posix.sysctl` in loops. (`lineinfile` names the kernel modules, in place
-of `community.general.modprobe`, which fails on a kernel without loadable modules such as this lab's.)
+same nodes. The same content is brought by one `banking.platform.converge` task, or in loops by `ansible.builtin.template`,
+`copy`, `lineinfile`, `systemd_service` and `ansible.posix.sysctl`. (`lineinfile` names the kernel modules, in place of
+`community.general.modprobe`, which fails on a kernel without loadable modules such as this lab's.)
 """
 
 
@@ -304,7 +304,7 @@ def main() -> None:
             print(f"{count} nodes ...", flush=True)
             timings += bench.compare(hosts[:count], options.repeat)
         facts: dict[str, object] = {
-            "content": f"{FILES} templates, {len(SYSCTLS)} sysctls, {len(MODULES)} modules, {UNITS} units with their files",
+            "content": f"{FILES} templates, {len(SYSCTLS)} sysctls, {len(MODULES)} modules, {UNITS} units with files",
             "memory of the module on a node": f"{bench.memory(hosts[0]):.0f} MB",
         }
         bench.run(folder / "reset.yml", hosts, "-e", '{"bench_done": true}')

@@ -50,6 +50,14 @@ class TestFindings:
     def test_of_a_good_inventory_are_none(self) -> None:
         assert findings() == []
 
+    def test_name_a_host_that_nothing_would_prepare(self) -> None:
+        (found,) = findings(worker=["na", "nz"])
+        assert found.startswith("nz: platform_groups.worker: the host is not among the nodes")
+
+    def test_name_a_host_in_two_zones(self) -> None:
+        zone = zone_of("na", {"zone_a": ["na"], "zone_b": ["na"], "node": ["na"]})
+        assert "but the host is in zone_a, zone_b" in findings((0, {"zone_group": zone}))[0]
+
     @pytest.mark.parametrize("zone", [None, ""])
     def test_name_a_host_without_a_zone(self, zone: str | None) -> None:
         found = findings((1, {"zone": zone}))

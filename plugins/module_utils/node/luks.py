@@ -129,9 +129,7 @@ class Luks:
                 timeout=_TIMEOUT, check=False,
             )  # fmt: skip
         except FileNotFoundError as error:
-            raise Failure(
-                f"program {argv[0]!r} is not installed", "install its package"
-            ) from error
+            raise Failure(f"program {argv[0]!r} is not installed", "install its package") from error
         except subprocess.TimeoutExpired as error:
             raise Failure(
                 f"{what or argv[0]}: not done after {_TIMEOUT} s", "is the disk, or the server, hanging?"

@@ -74,7 +74,7 @@ class Lab:
         return playbook("molecule/shared/create.yml", ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
 
     def fault(self, **words: str) -> bool:
-        """Do what lab_zone.yml does with these extra variables, without Ansible's own time; whether it changed something."""
+        """Do what lab_zone.yml does with these extra variables, in this process; whether it changed something."""
         known = {
             "name": NAME,
             "state_dir": str(CLONE / "build" / "lab" / NAME),
@@ -133,7 +133,8 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def before() -> Machine:
-    """The machine before the lab of a module of tests."""
+    """The machine before the lab of a module of tests; without what an interrupted run has left."""
+    Lab().down()
     return look()
 
 

@@ -35,6 +35,9 @@ INSTALLED = (
 ).split()
 DOWNLOADED = ("cryptsetup-bin openssl e2fsprogs xfsprogs clevis clevis-luks clevis-systemd tpm2-tools auditd").split()
 
+# What is started ends with the tests, also when they are killed.
+_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
+
 # Runs in the new root file system. Only what the boot of this machine needs goes into the initramfs, which makes it a
 # third in size; what has nothing to do for a machine that lives for some minutes does not run.
 _SETUP = """
@@ -180,7 +183,8 @@ class Machine:
     def start(self) -> None:
         """Boot, until ssh answers."""
         argv = [
-            "qemu-system-x86_64", "-machine", "q35", *accelerator(), "-smp", "2", "-m", str(self.memory), "-nodefaults",
+            *_WITH_US, "qemu-system-x86_64",
+            "-machine", "q35", *accelerator(), "-smp", "2", "-m", str(self.memory), "-nodefaults",
             "-no-user-config", "-display", "none", "-serial", f"file:{self.folder}/serial.log",
             "-kernel", str(self.image.kernel), "-initrd", str(self.image.initramfs),
             "-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet",
@@ -312,7 +316,7 @@ def software_tpm(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     path = folder / "socket"
     process = subprocess.Popen(
-        ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={path}",
+        [*_WITH_US, "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={path}",
          "--flags", "startup-clear"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
