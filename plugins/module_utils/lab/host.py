@@ -18,7 +18,7 @@ import stat
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Set
 
-from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run
+from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run, search_path
 
 RUN_DIR = "/run/platform-lab"
 _RECORD = "record.json"
@@ -104,7 +104,9 @@ def leave(lab_name: str) -> List[str]:
     for name in _read(os.path.join(RUN_DIR, _MODULES)).split():
         run(["modprobe", "--remove", name], check=False)
     # Routes, rules and the like may rightly have changed in the meantime; sysctls were all set back just now.
-    left = differences({"sysctl": before["sysctl"]}, state())
+    now = _sysctls()
+    still = {name: was for name, was in before["sysctl"].items() if name in now}
+    left = differences({"sysctl": still}, {"sysctl": now})
     shutil.rmtree(RUN_DIR)
     return left
 
@@ -133,7 +135,7 @@ def needed(uplink: str) -> Dict[str, str]:
 
 def loadable_modules() -> List[str]:
     """Kernel modules that nodes want and that this machine has not loaded but could."""
-    if not shutil.which("modprobe") or not os.path.isdir(f"/lib/modules/{os.uname().release}"):
+    if not shutil.which("modprobe", path=search_path()) or not os.path.isdir(f"/lib/modules/{os.uname().release}"):
         return []
     absent = [name for name in MODULES if not os.path.isdir(f"/sys/module/{name}")]
     # Built-in modules need no loading, and modprobe says so by printing nothing.

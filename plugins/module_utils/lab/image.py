@@ -276,3 +276,8 @@ def build(release: str, preload: List[str], apt: Apt, podman: List[str], env: Di
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    # Images of older recipes; Podman keeps those that nodes still have.
+    wanted = f"reference=localhost/platform-node:{release}-*"
+    names = run([*podman, "image", "ls", "--filter", wanted, "--format", "{{.Repository}}:{{.Tag}}"], env=env).split()
+    for name in sorted(set(names) - {tag(release, preload)}):
+        run([*podman, "image", "rm", name], env=env, check=False)

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import Dict, List
 
-from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run
+from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run, search_path
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
 # Program and the Debian package that brings it.
@@ -93,7 +93,7 @@ def look() -> Machine:
     else:
         cgroup = "v1" if any(fields[2] == "cgroup" for fields in cgroups.values()) else "none"
     root = os.geteuid() == 0
-    programs = [name for name in [*PROGRAMS, "runc", "crun"] if shutil.which(name)]
+    programs = [name for name in [*PROGRAMS, "runc", "crun"] if shutil.which(name, path=search_path())]
     failed = {}
     if root and {"unshare", "ip", "nft"} <= set(programs):
         for name, trial in _TRIALS.items():
@@ -101,7 +101,7 @@ def look() -> Machine:
                 run(["unshare", "--net", "sh", "-c", trial])
             except Failure as error:
                 failed[name] = error.cause.rsplit(": ", 1)[-1]
-        if "overlay" not in _read("/proc/filesystems") and shutil.which("modprobe"):
+        if "overlay" not in _read("/proc/filesystems") and shutil.which("modprobe", path=search_path()):
             run(["modprobe", "overlay"], check=False)
     return Machine(
         root=root,

@@ -12,6 +12,11 @@ from typing import Dict, List, Optional
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
 
+def search_path() -> str:
+    """Where programs are looked for: a user's PATH may lack the folders of administration."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
 def run(
     argv: List[str],
     stdin: Optional[str] = None,
@@ -32,7 +37,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             universal_newlines=True,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            env={**os.environ, "PATH": search_path(), "LC_ALL": "C.UTF-8", **(env or {})},
             timeout=timeout,
             check=False,
         )

@@ -20,7 +20,8 @@ ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if re.match(
 
 
 def controls() -> Iterator[tuple[str, str]]:
-    """Item and each name in backticks of the rows that claim to be met."""
+    """Item and each name in backticks, of the introduction and of the rows that claim to be met."""
+    yield from (("introduction", name) for name in re.findall(r"`([^`]+)`", PAGE.split("## ", maxsplit=1)[0]))
     for item, _title, _level, met, control in ROWS:
         if met in ("yes", "partly"):
             yield from ((item, name) for name in re.findall(r"`([^`]+)`", control))
