@@ -5,33 +5,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import hashlib
-import json
-import os
-import shlex
-import sys
-import tempfile
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any
-
-from ansible import constants as C
-from ansible import context
-from ansible.executor.task_result import CallbackTaskResult
-from ansible.playbook.block import Block
-from ansible.playbook.handler import Handler
-from ansible.playbook.task_include import TaskInclude
-from ansible.plugins.callback.default import CallbackModule as Default
-from ansible.utils.display import get_text_width
-
-from ansible_collections.banking.platform.plugins.plugin_utils import progress as ui
-from ansible_collections.banking.platform.plugins.plugin_utils.progress import Failure, Line, Record, Run, Stage
-
 DOCUMENTATION = """
 name: progress
 type: stdout
@@ -78,6 +51,33 @@ options:
     env: [{name: PLATFORM_PROGRESS_TIMINGS}]
     ini: [{section: callback_progress, key: timings}]
 """
+
+import atexit
+import functools
+import hashlib
+import json
+import os
+import shlex
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible import context
+from ansible.executor.task_result import CallbackTaskResult
+from ansible.playbook.block import Block
+from ansible.playbook.handler import Handler
+from ansible.playbook.task_include import TaskInclude
+from ansible.plugins.callback.default import CallbackModule as Default
+from ansible.utils.display import get_text_width
+
+from ansible_collections.banking.platform.plugins.plugin_utils import progress as ui
+from ansible_collections.banking.platform.plugins.plugin_utils.progress import Failure, Line, Record, Run, Stage
 
 
 class Terminal:
@@ -383,7 +383,7 @@ class CallbackModule(Default):
         self.terminal = self.terminal or Terminal(self._display, self.lock, self.live, self.live_text, self.beat)
         lines = [("Check mode: nothing will be changed", "WARN")] if self.state.check else []
         if self.state.last:
-            took = sum(seconds for _, tasks in self.state.last for _, seconds in tasks)
+            took = sum(seconds for _stage, tasks in self.state.last for _task, seconds in tasks)
             lines.append((f"{self.state.title}: {ui.span(took)} last time", ""))
         return lines
 

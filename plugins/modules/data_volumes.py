@@ -139,7 +139,7 @@ options:
     default: true
   examine:
     description:
-      - Only look whether the volumes could be made, and fail where they could not. Nothing is changed or planned: for a
+      - Only look whether the volumes could be made, and fail where they could not. Nothing is changed or planned; for a
         role that wants to know this before it installs what makes volumes.
     type: bool
     default: false

@@ -103,7 +103,7 @@ class Run:
 
     def retry(self, uuid: str, host: str, total: int) -> bool:
         """A host tries a task again; True the first time. Ansible's own count differs between its versions."""
-        attempt, _ = self.stage.retries.get((uuid, host), (1, total))
+        attempt, _total = self.stage.retries.get((uuid, host), (1, total))
         self.stage.retries[uuid, host] = attempt + 1, total
         return attempt == 1
 
@@ -139,10 +139,10 @@ def remaining(run: Run, now: float) -> tuple[float, float] | None:
     tasks, later = last
     steps = list(run.stage.steps.values())
     done = after([step.name for step in steps], tasks)
-    left = sum(seconds for _, seconds in tasks[done:])
+    left = sum(seconds for _task, seconds in tasks[done:])
     if done and tasks[done - 1][0] == steps[-1].name:
         left += max(0.0, tasks[done - 1][1] - (now - steps[-1].started))
-    return left, left + sum(seconds for _, stage in later for _, seconds in stage)
+    return left, left + sum(seconds for _stage, stage in later for _task, seconds in stage)
 
 
 def parse_record(data: Any) -> Record:
@@ -256,7 +256,7 @@ def live_line(run: Run, now: float, width: int) -> str:
     done = len(step.seconds) if step else 0
     hosts = f"{done}/{count(max(done, 1 if step and step.run_once else len(alive)), 'host')}"
     if not stage.lockstep:
-        hosts = f"{len({host for _, host in stage.running})} of {count(len(alive), 'host')} busy"
+        hosts = f"{len({host for _task, host in stage.running})} of {count(len(alive), 'host')} busy"
     known = f"/{max(len(last[0]), len(stage.steps))}" if (last := last_time(run)) else ""
     left = ""
     if (estimate := remaining(run, now)) and estimate[1] >= 1:
@@ -285,7 +285,7 @@ def heartbeats(run: Run, now: float, every: float) -> list[Line]:
         longest = max(waiting.values(), default=0)
         if waiting and longest >= every * (step.beats + 1):
             step.beats = int(longest // every)
-            tries = [tries for (task, _), tries in run.stage.retries.items() if task == uuid]
+            tries = [tries for (task, _host), tries in run.stage.retries.items() if task == uuid]
             text = f"  still running for {clock(longest)}: {clean(step.name)} on {some(list(waiting))}"
             text += ", attempt {} of {}".format(*max(tries)) if tries else ""
             text += f", {count(len(step.seconds), 'host')} done" if step.seconds else ""
@@ -312,7 +312,7 @@ def details(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     def add(label: str, text: str) -> None:
         words = rf"(?<!\w){re.escape(text.strip())}(?!\w)"  # "no" is not said by "none"
-        if text.strip() and not any(re.search(words, earlier) for _, earlier in found):
+        if text.strip() and not any(re.search(words, earlier) for _label, earlier in found):
             found.append((label, text))
 
     for key in ("msg", "reason"):

@@ -76,9 +76,9 @@ WantedBy=multi-user.target
 """
 _ABOUT = """\
 Made by `make bench` on the lab's nodes: whole runs of `ansible-playbook`, wall time, one form after the other on the
-same nodes. The same content is brought by one `banking.platform.converge` task, or in loops by `ansible.builtin.template`,
-`copy`, `lineinfile`, `systemd_service` and `ansible.posix.sysctl`. (`lineinfile` names the kernel modules, in place of
-`community.general.modprobe`, which fails on a kernel without loadable modules such as this lab's.)
+same nodes. The same content is brought by one `banking.platform.converge` task, or, in loops, by
+`ansible.builtin.template`, `copy`, `lineinfile`, `systemd_service` and `ansible.posix.sysctl`. (`lineinfile` names the
+kernel modules, in place of `community.general.modprobe`, which fails on a kernel without loadable modules like this.)
 """
 
 
@@ -215,7 +215,12 @@ class Bench:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook), "-i", self.inventory]
         start = time.monotonic()
         done = subprocess.run(
-            [*command, "--limit", ",".join(hosts), *extra], cwd=CLONE, env=environment, capture_output=True, text=True
+            [*command, "--limit", ",".join(hosts), *extra],
+            cwd=CLONE,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         seconds = time.monotonic() - start
         if done.returncode:
@@ -233,7 +238,7 @@ class Bench:
     def compare(self, hosts: list[str], repeat: int) -> list[Timing]:
         """Time both forms on some nodes, for the first time and converged, in turns."""
         taken: dict[tuple[str, str], list[float]] = {}
-        for _ in range(repeat):
+        for _turn in range(repeat):
             for what in ("task by task", "converge"):
                 playbook = self.folder / ("tasks.yml" if what == "task by task" else "converge.yml")
                 self.run(self.folder / "reset.yml", hosts)
@@ -309,7 +314,7 @@ def main() -> None:
         }
         bench.run(folder / "reset.yml", hosts, "-e", '{"bench_done": true}')
         bench.run(CLONE / "playbooks" / "nodes.yml", hosts)
-        runs = [bench.run(CLONE / "playbooks" / "nodes.yml", hosts) for _ in range(3)]
+        runs = [bench.run(CLONE / "playbooks" / "nodes.yml", hosts) for _turn in range(3)]
         facts[f"playbooks/nodes.yml, converged, {len(hosts)} nodes"] = f"{statistics.median(runs):.1f} s"
         facts["machine"] = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
     text = table(timings, facts)

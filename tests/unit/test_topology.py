@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from ansible_collections.banking.platform.plugins.module_utils.topology import (
     zone_of,
 )
 
-ZONES = ["zone-a", "zone-b", "zone-c"]
+ZONES = ("zone-a", "zone-b", "zone-c")
 
 
 def nodes(*changes: tuple[int, dict[str, Any]]) -> list[Node]:
@@ -40,7 +41,7 @@ def groups(**changes: list[str]) -> dict[str, list[str]]:
     return {**{role: ["na"] for role in ROLES_OF_NODES}, **changes}
 
 
-def findings(*changes: tuple[int, dict[str, Any]], zones: list[str] = ZONES, **members: list[str]) -> list[str]:
+def findings(*changes: tuple[int, dict[str, Any]], zones: Sequence[str] = ZONES, **members: list[str]) -> list[str]:
     found = check_topology(nodes(*changes), zones, groups(**members), "lab")
     assert all(finding.severity == "error" for finding in found)
     return [str(finding) for finding in found]

@@ -321,7 +321,8 @@ def test_recap_of_a_run_that_went_well():
     run.begin_on("2", "cp-a1", 100.0)
     run.end_on("2", "cp-a1", 101.0)
     texts = [
-        text for text, _ in ui.recap(run, {"worker-a1": stats(ok=3), "cp-a1": stats(ok=12, changed=1)}, 130, 5, "x")
+        text
+        for text, _colour in ui.recap(run, {"worker-a1": stats(ok=3), "cp-a1": stats(ok=12, changed=1)}, 130, 5, "x")
     ]
     assert texts == [
         "",
@@ -344,7 +345,9 @@ def test_recap_of_a_run_that_failed():
         Failure("worker-a1", "B", "b.yml:1", [], unreachable=True),
         Failure("worker-b1", "C", "c.yml:1", [], mark="rescued"),
     ]
-    texts = [text for text, _ in ui.recap(run, {"cp-a1": stats(failures=1, ignored=1)}, 130, 0, "ansible-playbook x")]
+    texts = [
+        text for text, _colour in ui.recap(run, {"cp-a1": stats(failures=1, ignored=1)}, 130, 0, "ansible-playbook x")
+    ]
     assert "rescued" not in texts[1]
     assert texts[1].split() == ["host", "ok", "changed", "failed", "unreachable", "skipped", "ignored", "time"]
     assert texts[-4:] == [
@@ -358,7 +361,7 @@ def test_recap_of_a_run_that_failed():
 def test_recap_in_check_mode_counts_what_was_deferred():
     run = run_in_stage(check=True, changed_in_check=1)
     run.deferred["cp-a1"] = 2
-    texts = [text for text, _ in ui.recap(run, {"cp-a1": stats(changed=3)}, 130, 0, "x")]
+    texts = [text for text, _colour in ui.recap(run, {"cp-a1": stats(changed=3)}, 130, 0, "x")]
     assert texts[1].split() == "host ok would change failed unreachable skipped deferred time".split()
     assert texts[-3:] == [
         "site.yml: done in 2m 10s, 1 host, 3 would change",

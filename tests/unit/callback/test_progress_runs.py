@@ -246,7 +246,7 @@ def test_a_crash_of_ours_hides_no_failure(project):
 
 
 def test_check_and_diff(project):
-    plays = PLAYS.split("    - name: Loop")[0]
+    plays = PLAYS.split("    - name: Loop", maxsplit=1)[0]
     out = run_piped(project, plays, "--check", "--diff", "--limit", "cp-a1")
     assert out.startswith("Check mode: nothing will be changed\n")
     assert "  diff  cp-a1  Converge\n--- before: /f0\n+++ after: /f0\n@@ -1 +1 @@\n-old\n+new\n" in out

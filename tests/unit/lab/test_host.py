@@ -25,7 +25,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[s
     monkeypatch.setattr(host, "RUN_DIR", str(tmp_path / "run"))
     monkeypatch.setattr(host, "state", functools.partial(copy.deepcopy, now))
     monkeypatch.setattr(host, "_sysctls", lambda: dict(now["sysctl"]))
-    monkeypatch.setattr(host, "_put_back", lambda before: now.update(before))
+    monkeypatch.setattr(host, "_put_back", now.update)
     (tmp_path / "run").mkdir()
     return now
 

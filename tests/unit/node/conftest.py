@@ -144,7 +144,7 @@ def mount(*arguments: str) -> None:
 @pytest.fixture
 def private_mounts() -> Callable[[Callable[[], Any]], Any]:
     """Runs a function in a process that may mount without anybody seeing it."""
-    if in_child(lambda: _may_mount()):
+    if in_child(_may_mount):
         return lambda function: in_child(function, private_mounts=True)
     pytest.skip("no right to mount here: run the tests as root, in a container with CAP_SYS_ADMIN")
 

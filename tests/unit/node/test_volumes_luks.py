@@ -191,7 +191,7 @@ def test_an_expired_certificate_is_refused(luks: Luks) -> None:
 
 
 def test_recovery_keys_have_256_bits_and_are_never_the_same() -> None:
-    keys = {recovery_key() for _ in range(50)}
+    keys = {recovery_key() for _turn in range(50)}
     assert len(keys) == 50
     assert all(re.fullmatch(r"([cbdefghijklnrtuv]{8}-){7}[cbdefghijklnrtuv]{8}", key) for key in keys)
 
