@@ -18,7 +18,7 @@ import stat
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Set
 
-from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run, search_path
+from ansible_collections.banking.platform.plugins.module_utils.lab.shell import read_text, run, search_path
 
 RUN_DIR = "/run/platform-lab"
 _RECORD = "record.json"
@@ -101,7 +101,7 @@ def leave(lab_name: str) -> List[str]:
         before = json.load(file)
     _put_back(before)
     # A module that something else has come to need stays.
-    for name in _read(os.path.join(RUN_DIR, _MODULES)).split():
+    for name in read_text(os.path.join(RUN_DIR, _MODULES)).split():
         run(["modprobe", "--remove", name], check=False)
     # Routes, rules and the like may rightly have changed in the meantime; sysctls were all set back just now.
     now = _sysctls()
@@ -245,7 +245,7 @@ def _read_sysctl(name: str) -> Optional[str]:
 
 
 def _mounts() -> Set[str]:
-    return {line.split()[1] for line in _read("/proc/self/mounts").splitlines()}
+    return {line.split()[1] for line in read_text("/proc/self/mounts").splitlines()}
 
 
 def _loops() -> Set[int]:
@@ -266,7 +266,9 @@ def _remove_loops(numbers: Set[int]) -> None:
 def _cgroups() -> Set[str]:
     """Folders of containers at the roots of the cgroup hierarchies."""
     roots = [
-        line.split()[1] for line in _read("/proc/self/mounts").splitlines() if line.split()[2] in ("cgroup", "cgroup2")
+        line.split()[1]
+        for line in read_text("/proc/self/mounts").splitlines()
+        if line.split()[2] in ("cgroup", "cgroup2")
     ]
     return {
         os.path.join(root, name)
@@ -274,11 +276,3 @@ def _cgroups() -> Set[str]:
         for name in os.listdir(root)
         if name.startswith("libpod") and os.path.isdir(os.path.join(root, name))
     }
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""

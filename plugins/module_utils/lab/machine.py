@@ -14,7 +14,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import Dict, List
 
-from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run, search_path
+from ansible_collections.banking.platform.plugins.module_utils.lab.shell import read_text, run, search_path
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
 # Program and the Debian package that brings it.
@@ -86,7 +86,7 @@ class PodmanSettings:
 
 def look() -> Machine:
     """Read this machine."""
-    mounts = [line.split() for line in _read("/proc/self/mounts").splitlines()]
+    mounts = [line.split() for line in read_text("/proc/self/mounts").splitlines()]
     cgroups = {fields[1]: fields for fields in mounts if fields[2] in ("cgroup", "cgroup2")}
     if cgroups.get("/sys/fs/cgroup", ["", "", ""])[2] == "cgroup2":
         cgroup = "v2"
@@ -101,15 +101,15 @@ def look() -> Machine:
                 run(["unshare", "--net", "sh", "-c", trial])
             except Failure as error:
                 failed[name] = error.cause.rsplit(": ", 1)[-1]
-        if "overlay" not in _read("/proc/filesystems") and shutil.which("modprobe", path=search_path()):
+        if "overlay" not in read_text("/proc/filesystems") and shutil.which("modprobe", path=search_path()):
             run(["modprobe", "overlay"], check=False)
     return Machine(
         root=root,
-        init=_read("/proc/1/comm").strip(),
+        init=read_text("/proc/1/comm").strip(),
         cgroup=cgroup,
         systemd_hierarchy=any("name=systemd" in fields[3].split(",") for fields in cgroups.values()),
         programs=programs,
-        filesystems=_read("/proc/filesystems").split(),
+        filesystems=read_text("/proc/filesystems").split(),
         loop=os.path.exists("/dev/loop-control"),
         failed_trials=failed,
     )
@@ -167,11 +167,3 @@ def require(machine: Machine) -> PodmanSettings:
         listed = "".join(f"\n  - {lack}" for lack in lacks)
         raise Failure(f"this machine cannot carry a lab, it lacks:{listed}")
     return podman_settings(machine)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""

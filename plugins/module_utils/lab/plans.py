@@ -15,7 +15,7 @@ from ansible_collections.banking.platform.plugins.module_utils.lab import host, 
 from ansible_collections.banking.platform.plugins.module_utils.lab.layout import Lab, Node
 from ansible_collections.banking.platform.plugins.module_utils.lab.network import Network
 from ansible_collections.banking.platform.plugins.module_utils.lab.nodes import Nodes, loop_device, wait_for_ssh, write
-from ansible_collections.banking.platform.plugins.module_utils.lab.shell import run
+from ansible_collections.banking.platform.plugins.module_utils.lab.shell import read_text, run
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 
 
@@ -66,7 +66,7 @@ def up(lab: Lab, nodes: Nodes, wishes: Wishes) -> Plan:
     )
 
     files = nodes.files(lab, apt, nameservers)
-    stale = [path for path, content in files.items() if _read(path) != content]
+    stale = [path for path, content in files.items() if read_text(path) != content]
     keys = [path for path in nodes.keys(lab) if not os.path.exists(path)]
     plan.add(
         Step(
@@ -97,7 +97,7 @@ def up(lab: Lab, nodes: Nodes, wishes: Wishes) -> Plan:
         net.open_egress(targets)
         write(nodes.path("egress.nft"), rules)
 
-    open_already = net.egress_is_there() and _read(nodes.path("egress.nft")) == rules
+    open_already = net.egress_is_there() and read_text(nodes.path("egress.nft")) == rules
     plan.add(
         Step(
             "firewall",
@@ -383,11 +383,3 @@ def _fails(argv: List[str]) -> bool:
     except Failure:
         return True
     return False
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs programs of the machine that carries the lab."""
+"""Runs programs and reads files of the machine that carries the lab."""
 
 from __future__ import annotations
 
@@ -49,3 +49,12 @@ def run(
         said = (done.stderr or done.stdout).strip().splitlines()[-8:]
         raise Failure(f"'{' '.join(argv)}' failed with {done.returncode}: {' / '.join(said)}")
     return done.stdout
+
+
+def read_text(path: str) -> str:
+    """The content of a file; an empty text when it is not there or cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -94,7 +94,7 @@ def test_cgroups_are_told_by_what_is_mounted(
     monkeypatch: pytest.MonkeyPatch, mounts: str, cgroup: str, hierarchy: bool
 ):
     files = {"/proc/self/mounts": mounts, "/proc/filesystems": "nodev overlay\n", "/proc/1/comm": "systemd\n"}
-    monkeypatch.setattr(machine, "_read", files.__getitem__)
+    monkeypatch.setattr(machine, "read_text", files.__getitem__)
     monkeypatch.setattr("shutil.which", lambda _name, path: None)
     found = machine.look()
     assert (found.cgroup, found.systemd_hierarchy, found.init) == (cgroup, hierarchy, "systemd")
