@@ -54,7 +54,6 @@ options:
 
 import atexit
 import functools
-import hashlib
 import json
 import os
 import shlex
@@ -64,7 +63,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
@@ -78,6 +76,7 @@ from ansible.utils.display import get_text_width
 
 from ansible_collections.banking.platform.plugins.plugin_utils import progress as ui
 from ansible_collections.banking.platform.plugins.plugin_utils.progress import Failure, Line, Record, Run, Stage
+from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import run_folder
 
 
 class Terminal:
@@ -171,17 +170,7 @@ class Timings:
     """How long the last run that went well took: one file an inventory, one entry a playbook and kind of run."""
 
     def __init__(self, playbook: str, cli: Mapping[str, Any], folder: str | None) -> None:
-        inventories = [os.path.abspath(path) if "," not in path else path for path in cli.get("inventory") or ()]
-        names = [Path(path.removesuffix("/hosts.yml").replace(",", "_")).name for path in inventories]
-        name = "+".join(names)[:80] or "none"
-        project = os.path.dirname(C.CONFIG_FILE or "") or os.sep
-        if not folder and os.path.abspath(playbook).startswith(project + os.sep):
-            folder = os.path.join(project, "build")
-        if not folder:
-            cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-            folder = os.path.join(cache, "banking.platform")
-            name += "-" + hashlib.sha256("\0".join(inventories).encode()).hexdigest()[:8]
-        self.path = Path(folder, name, "timings.json")
+        self.path = run_folder(playbook, cli, folder) / "timings.json"
         kind = {key: list(cli[key]) for key in ("tags", "skip_tags") if set(cli.get(key) or ()) - {"all"}}
         kind |= {key: cli[key] for key in ("check", "subset", "start_at_task") if cli.get(key)}
         self.key = f"{os.path.basename(playbook)} {json.dumps(kind, sort_keys=True)}"

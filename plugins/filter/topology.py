@@ -6,9 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
+
 from ansible_collections.banking.platform.plugins.module_utils import topology
+
+
+def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a filter: its errors name the filter, and Ansible shows them without a traceback."""
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except topology.TopologyError as error:
+            raise AnsibleFilterError(f"banking.platform.{name}: {error}") from error
+
+    return call
 
 
 class FilterModule:
@@ -16,4 +32,14 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"zone_batches": topology.zone_batches}
+        filters: dict[str, Callable[..., Any]] = {
+            "anti_affinity": topology.anti_affinity,
+            "one_per_zone": topology.one_per_zone,
+            "quorum_size": topology.quorum_size,
+            "rack_id": topology.zone_of_host,
+            "spread_constraints": topology.spread_constraints,
+            "zone_batches": topology.zone_batches,
+            "zone_members": topology.zone_members,
+            "zone_order": topology.zone_order,
+        }
+        return {name: _named(name, function) for name, function in filters.items()}

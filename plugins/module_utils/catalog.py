@@ -9,7 +9,8 @@ the artifacts and images it is made of. A role asks for an artifact by name and 
     catalog = load("2024.1")
     catalog.artifact("containerd", "x86_64", Source("mirror", mirrors=("https://files.bank.example/platform",)))
 
-Nothing here touches the network, and nothing but ``load`` and ``releases`` the disk.
+``catalog/kubernetes.yml`` holds the Kubernetes minors between the releases, ``catalog/images.lock.yml`` the digests of
+images. Nothing here touches the network, and nothing but ``load`` and ``releases`` the disk.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
@@ -28,6 +30,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.ab
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 ANY_ARCHITECTURE = "any"  # the key of a digest that holds for every architecture (charts, manifests)
 SOURCES = ("upstream", "mirror", "bundle")
+_RELEASE = re.compile(r"[0-9]{4}\.[0-9]+")
 
 
 class CatalogError(ValueError):
@@ -97,10 +100,26 @@ class Artifact:
 
 
 class Catalog:
-    """A loaded release."""
+    """A loaded release.
 
-    def __init__(self, data: Mapping[str, Any], origin: str = "catalog") -> None:
+    Args:
+        data: the release's file, read.
+        origin: what to call it in messages.
+        minors: the Kubernetes minors between releases: minor ("1.29") to what is laid over ``data`` for it.
+        digests: the locked digest (``sha256:..``) of an image, by its reference.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        origin: str = "catalog",
+        minors: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        digests: Optional[Mapping[str, str]] = None,
+    ) -> None:
         self.origin = origin
+        self._data = data
+        self._minors = dict(minors or {})
+        self._digests = dict(digests or {})
         if data.get("schema") != SCHEMA:
             raise CatalogError(f"{origin}: schema is {data.get('schema')!r}, this collection reads {SCHEMA}")
         try:
@@ -170,14 +189,83 @@ class Catalog:
         )
 
     def image(self, component: str, name: str) -> str:
-        """The reference of a component's image, found by the last part of its repository (``pause``, ``coredns``)."""
+        """The reference of a component's image, found by the last part of its repository (``pause``, ``coredns``).
+
+        Its locked digest follows it, so that what was locked is what runs.
+        """
         references = {_image_name(ref): ref for ref in self.component(component).get("images", [])}
         try:
-            return references[name]
+            return self._locked(references[name])
         except KeyError:
             raise CatalogError(
                 f"{self.origin}: component {component!r} has no image {name!r}{_nearest(name, references)}"
             ) from None
+
+    def images(self, component: str) -> List[str]:
+        """The references of all images of a component, with their locked digests."""
+        return [self._locked(reference) for reference in self.component(component).get("images", [])]
+
+    def images_without_digest(self, components: Optional[Iterable[str]] = None) -> List[str]:
+        """References of images that nothing but a tag names, of some components (default: all)."""
+        names = self.components if components is None else components
+        return sorted({image for name in names for image in self.images(name) if "@" not in image})
+
+    def charts(self, component: str) -> List[Dict[str, str]]:
+        """The charts of a component, in the order of installation: name, repo, version, and digest where known."""
+        return [dict(chart) for chart in self.component(component).get("charts", [])]
+
+    def versions(self, names: Iterable[str], today: str) -> List[Dict[str, Any]]:
+        """Component, version, eol (a date or None), state (current, eol) and licence of components, sorted by wave.
+
+        Args:
+            names: of components; each is listed once.
+            today: as 2026-11-23; an end of life on that day or before it makes the state `eol`.
+        """
+        entries = [(self.component(name), name) for name in set(names)]
+        return [
+            {
+                "component": name,
+                "version": str(entry["version"]),
+                "eol": entry.get("eol"),
+                "state": "eol" if entry.get("eol") and _last_day(entry["eol"]) <= today else "current",
+                "licence": entry.get("licence"),
+            }
+            for entry, name in sorted(entries, key=lambda pair: (pair[0].get("wave", 0), pair[1]))
+        ]
+
+    def kubernetes_path(self, start: str, end: str = "") -> List["Catalog"]:
+        """The steps of an upgrade from Kubernetes ``start`` to ``end`` (default: the release's), one minor at a time.
+
+        Each step is this catalog with kubernetes, crictl and etcd of that minor; the last one brings ``end``. Without
+        a change of minor, that is the only one, and there is none from a version to itself.
+
+        Raises:
+            CatalogError: for a way back, and for a minor that nothing is known of.
+        """
+        end = end or self.kubernetes
+        first, last = _version_parts(start), _version_parts(end)
+        if first > last or first[0] != last[0]:
+            raise CatalogError(f"Kubernetes cannot go from {start} to {end}: only forward, within one major version")
+        if first == last:
+            return []
+        steps = [self._at_minor(f"{last[0]}.{minor}") for minor in range(first[1] + 1, last[1] + 1)]
+        steps = steps or [self._at_minor(f"{last[0]}.{last[1]}")]
+        if steps[-1].kubernetes != end:
+            raise CatalogError(f"{self.origin}: Kubernetes {end} is not known, {steps[-1].kubernetes} of its minor is")
+        return steps
+
+    def _at_minor(self, minor: str) -> "Catalog":
+        if self.kubernetes.rsplit(".", 1)[0] == minor:
+            return self
+        if minor not in self._minors:
+            raise CatalogError(f"{self.origin}: no Kubernetes {minor}{_nearest(minor, self._minors)}")
+        data = _merge(self._data, self._minors[minor])
+        data["kubernetes"] = data["components"]["kubernetes"]["version"]
+        return Catalog(data, f"catalog/kubernetes.yml ({minor})", self._minors, self._digests)
+
+    def _locked(self, reference: str) -> str:
+        digest = self._digests.get(reference)
+        return f"{reference}@{digest}" if digest else reference
 
     def _artifact_entry(self, name: str) -> Dict[str, Any]:
         try:
@@ -202,7 +290,8 @@ class Catalog:
 
 def releases(folder: str = FOLDER) -> List[str]:
     """The releases that there is a catalog for."""
-    return sorted(name[: -len(".yml")] for name in os.listdir(folder) if name.endswith(".yml"))
+    names = (name[: -len(".yml")] for name in os.listdir(folder) if name.endswith(".yml"))
+    return sorted(name for name in names if _RELEASE.fullmatch(name))
 
 
 def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: str = FOLDER) -> Catalog:
@@ -211,20 +300,29 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
     Overrides have the shape of the file (``components: {containerd: {version: .., artifacts: ..}}``); mappings
     are merged, the rest is replaced. A new version needs its own digests.
     """
-    import yaml  # the controller has it, a node need not: this file also lies among the nodes' module_utils
-
     known = releases(folder)
     if release not in known:
         raise CatalogError(f"platform_release: no catalog for {release!r}{_nearest(release, known)}")
-    path = os.path.join(folder, f"{release}.yml")
+    data = _read(os.path.join(folder, f"{release}.yml"))
+    if overrides:
+        _forget_digests(data, overrides)
+        data = _merge(data, overrides)
+    return Catalog(
+        data,
+        origin=f"catalog/{release}.yml",
+        minors=_read(os.path.join(folder, "kubernetes.yml"))["minors"],
+        digests=_read(os.path.join(folder, "images.lock.yml"))["images"],
+    )
+
+
+def _read(path: str) -> Dict[str, Any]:
+    import yaml  # the controller has it, a node need not: this file also lies among the nodes' module_utils
+
     with open(path, encoding="utf-8") as stream:
         data = yaml.safe_load(stream)
     if not isinstance(data, dict):
         raise CatalogError(f"{path}: not a mapping")
-    if overrides:
-        _forget_digests(data, overrides)
-        data = _merge(data, overrides)
-    return Catalog(data, origin=f"catalog/{release}.yml")
+    return data
 
 
 def _forget_digests(data: Dict[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -240,6 +338,19 @@ def _merge(base: Any, over: Any) -> Any:
     if not (isinstance(base, dict) and isinstance(over, Mapping)):
         return copy.deepcopy(over)
     return {**base, **{key: _merge(base.get(key), value) for key, value in over.items()}}
+
+
+def _version_parts(version: str) -> Tuple[int, int, int]:
+    """``1.28.15`` to numbers."""
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
+        raise CatalogError(f"Kubernetes {version!r}: a version such as 1.28.15 is needed")
+    major, minor, patch = version.split(".")
+    return int(major), int(minor), int(patch)
+
+
+def _last_day(date: str) -> str:
+    """A month (``2026-09``) to a day that sorts behind all others in it; a day stays."""
+    return date if date.count("-") == 2 else f"{date}-31"
 
 
 def _image_name(reference: str) -> str:

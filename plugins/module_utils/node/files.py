@@ -41,6 +41,7 @@ class WantedFile:
         mode: in octal digits.
         validate: command line with %s for the file; it must exit with 0.
         sensitive: whether the content is kept out of differences.
+        keyed: of a sensitive file, what stands for its content in plans: a digest that nobody can guess from.
     """
 
     path: str
@@ -50,6 +51,7 @@ class WantedFile:
     mode: str = "0644"
     validate: str = ""
     sensitive: bool = False
+    keyed: str = ""
 
 
 @dataclass
@@ -261,8 +263,9 @@ class Files:
                 if not wanted.sensitive:
                     step.before = dict(step.before or {}, content=_digest(old))
         if step.changes:
-            if not wanted.sensitive:
-                step.after = dict(step.after or {}, content=_digest(wanted.content))
+            shown = wanted.keyed if wanted.sensitive else _digest(wanted.content)
+            if shown:
+                step.after = dict(step.after or {}, content=shown)
             self._explain(step, None if wanted.sensitive else old, None if wanted.sensitive else wanted.content)
             if wanted.sensitive and old != wanted.content:
                 step.note = "content differs; not shown"

@@ -27,7 +27,10 @@ FORBIDDEN = {
     "an unconditional skip": r"pytest\.skip\(\)",
 }
 FILES = [path for path in git_files() if path.suffix not in (".lock", ".png", ".gz") and path.name != "LICENSE"]
-ROLES = sorted(path.parent.parent for path in CLONE.glob("roles/*/tasks/main.yml"))
+EVERY_ROLE = sorted(path for path in CLONE.glob("roles/*") if path.is_dir())
+# A role without tasks is a declaration only (docs/declarations.md): there is nothing to run, and so no scenario.
+ROLES = [role for role in EVERY_ROLE if (role / "tasks" / "main.yml").exists()]
+DECLARATIONS = [role for role in EVERY_ROLE if role not in ROLES]
 # What proves a role that has no Molecule scenario.
 PROVEN_ELSEWHERE = {"lab": "make lab and every scenario stand on it"}
 
@@ -95,7 +98,7 @@ def _head(path: Path) -> str:
         return file.read(600)
 
 
-@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+@pytest.mark.parametrize("role", EVERY_ROLE, ids=lambda role: role.name)
 def test_role_is_typed_and_documented(role: Path) -> None:
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
     assert specs["short_description"]
@@ -109,6 +112,12 @@ def test_role_is_typed_and_documented(role: Path) -> None:
     assert not [name for name in public if not name.startswith(role.name)], (
         "public variables begin with the role's name"
     )
+
+
+@pytest.mark.parametrize("role", DECLARATIONS, ids=lambda role: role.name)
+def test_a_declaration_is_whole_and_nothing_else(role: Path) -> None:
+    files = {path.relative_to(role).as_posix() for path in role.rglob("*") if path.is_file()}
+    assert files == {"defaults/main.yml", "meta/argument_specs.yml", "meta/platform.yml"}
 
 
 @pytest.mark.parametrize(

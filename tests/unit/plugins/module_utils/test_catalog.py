@@ -246,3 +246,100 @@ def test_an_artifact_has_one_component() -> None:
     data = {"schema": 1, "release": "1", "kubernetes": "1", "state": "eol", "components": {"a": entry, "b": entry}}
     with pytest.raises(CatalogError, match="'same' is in 'a' and 'b'"):
         catalog.Catalog(data)
+
+
+def minors() -> dict:
+    return yaml.load((FOLDER / "kubernetes.yml").read_text(), NoDuplicates)["minors"]
+
+
+def test_every_minor_between_the_releases_follows_the_schema_once_laid_over() -> None:
+    assert list(minors()) == ["1.29", "1.30", "1.31", "1.32", "1.33", "1.34"]
+    for step in catalog.load("2026.2").kubernetes_path("1.28.15"):
+        jsonschema.Draft202012Validator(SCHEMA).validate(step._data)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_step_of_the_path_has_its_own_binaries(release: str) -> None:
+    end = "1.34.11" if release == "2024.1" else "1.35.8"
+    steps = catalog.load(release).kubernetes_path("1.28.15", end)
+    assert [step.kubernetes.rsplit(".", 1)[0] for step in steps] == [
+        f"1.{m}" for m in range(29, int(end.split(".")[1]) + 1)
+    ]
+    digests = {
+        step.artifact(n, a).sha256
+        for step in steps
+        for n in ("kubeadm", "kubelet", "kubectl")
+        for a in ("amd64", "arm64")
+    }
+    assert len(digests) == 6 * len(steps)
+    for step in steps:
+        assert f"/v{step.kubernetes}/" in step.artifact("kubelet", "amd64").urls[0]
+        assert step.image("kubernetes", "kube-proxy").endswith(f":v{step.kubernetes}")
+        assert step.version("crictl").rsplit(".", 1)[0] == step.kubernetes.rsplit(".", 1)[0]
+    assert [step.version("etcd") for step in steps[:6]] == ["3.5.33"] * 6
+    assert catalog.load(release).version("calico") == steps[0].version("calico")
+
+
+def test_path_within_a_minor_and_to_itself() -> None:
+    loaded = catalog.load("2026.2")
+    assert [step.kubernetes for step in loaded.kubernetes_path("1.35.2")] == ["1.35.8"]
+    assert loaded.kubernetes_path("1.35.8") == []
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("1.35.8", "1.34.11", "cannot go from 1.35.8 to 1.34.11: only forward"),
+        ("1.27.1", "1.28.1", r"no Kubernetes 1.28; did you mean"),
+        ("1.28.15", "1.29.1", "Kubernetes 1.29.1 is not known, 1.29.15 of its minor is"),
+        ("1.28", "1.29.15", "'1.28': a version such as 1.28.15 is needed"),
+    ],
+)
+def test_paths_that_do_not_exist(start: str, end: str, message: str) -> None:
+    with pytest.raises(CatalogError, match=message):
+        catalog.load("2026.2").kubernetes_path(start, end)
+
+
+def locked(**digests: str) -> catalog.Catalog:
+    components = {
+        "thing": {"version": "1", "images": ["r.example/a:1", f"r.example/b:1@sha256:{SHA}", "r.example/c:1"]}
+    }
+    data = {"schema": 1, "release": "1", "kubernetes": "1", "state": "current", "components": components}
+    return catalog.Catalog(data, digests={f"r.example/{name}:1": digest for name, digest in digests.items()})
+
+
+def test_a_locked_image_is_named_with_its_digest() -> None:
+    loaded = locked(a=f"sha256:{'1' * 64}")
+    assert loaded.image("thing", "a") == f"r.example/a:1@sha256:{'1' * 64}"
+    assert loaded.image("thing", "b") == f"r.example/b:1@sha256:{SHA}"  # what the file says itself stays
+    assert loaded.images_without_digest() == loaded.images_without_digest(["thing"]) == ["r.example/c:1"]
+    assert loaded.images_without_digest([]) == []
+
+
+def test_versions_by_wave_with_what_is_past_its_end() -> None:
+    versions = catalog.load("2024.1").versions(["keda", "etcd", "istio", "etcd"], today="2024-06-25")
+    assert versions == [
+        {"component": "etcd", "version": "3.5.33", "eol": "2027-07-08", "state": "current", "licence": "Apache-2.0"},
+        {"component": "istio", "version": "1.20.8", "eol": "2024-06-25", "state": "eol", "licence": "Apache-2.0"},
+        {"component": "keda", "version": "2.15.1", "eol": "2025-04-07", "state": "current", "licence": "Apache-2.0"},
+    ]
+
+
+@pytest.mark.parametrize(("eol", "state"), [("2026-09", "current"), ("2026-08", "eol"), (None, "current")])
+def test_a_month_ends_with_its_last_day(eol: str | None, state: str) -> None:
+    assert made(**({"eol": eol} if eol else {})).versions(["thing"], "2026-09-30")[0]["state"] == state
+
+
+def test_charts_of_a_component_in_order() -> None:
+    charts = catalog.load("2024.1").charts("istio")
+    assert [chart["name"] for chart in charts] == ["base", "cni", "istiod", "gateway"]
+    assert {chart["version"] for chart in charts} == {"1.20.8"}
+    assert catalog.load("2024.1").charts("runc") == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_components_are_sorted_by_wave(release: str) -> None:
+    components = catalog.load(release).components
+    waves = [entry["wave"] for entry in components.values()]
+    assert waves == sorted(waves)
+    assert len(components) > 50
