@@ -8,6 +8,7 @@ Used by tests/conftest.py (which skips what cannot run) and tools/run_tests.py (
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -39,6 +40,18 @@ def _crds() -> str:
     return "" if crds_folder() else "no CRDs: set PLATFORM_CRDS to a folder with one folder a release"
 
 
+def chromium() -> str:
+    """Find the browser: $PLATFORM_CHROMIUM, or Chromium in $PATH."""
+    named = os.environ.get("PLATFORM_CHROMIUM")
+    return named or shutil.which("chromium") or shutil.which("chromium-browser") or ""
+
+
+def _browser() -> str:
+    if importlib.util.find_spec("playwright") is None:
+        return "the Python package playwright is missing: make venv"
+    return "" if chromium() else "chromium is missing: apt-get install chromium"
+
+
 def _nothing() -> str:
     return ""
 
@@ -49,13 +62,20 @@ SUITES: dict[str, Callable[[], str]] = {
     "crds": _crds,
     "api": _api,
     "vm": _vm,
+    "browser": _browser,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
 }
 
 # Tests without a marker belong to the suite of their folder.
-FOLDERS = {"tests/unit": "unit", "tests/integration/vm": "vm", "tests/integration": "lab", "tests/e2e": "lab"}
+FOLDERS = {
+    "tests/unit": "unit",
+    "tests/integration/vm": "vm",
+    "tests/integration/evidence": "browser",
+    "tests/integration": "lab",
+    "tests/e2e": "lab",
+}
 
 
 def suite_of(path: str) -> str:

@@ -68,7 +68,6 @@ from typing import Any
 from ansible import constants as C
 from ansible import context
 from ansible.executor.task_result import CallbackTaskResult
-from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
@@ -76,7 +75,7 @@ from ansible.utils.display import get_text_width
 
 from ansible_collections.banking.platform.plugins.plugin_utils import progress as ui
 from ansible_collections.banking.platform.plugins.plugin_utils.progress import Failure, Line, Record, Run, Stage
-from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import run_folder
+from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import rescued, run_folder
 
 
 class Terminal:
@@ -301,15 +300,6 @@ class CallbackModule(Default):
         """Whether no_log forbids to show anything of the result."""
         return result.task.no_log is True or "censored" in result.result or bool(result.result.get("_ansible_no_log"))
 
-    @staticmethod
-    def rescued(task: Any) -> bool:
-        """Whether a block around the task has a rescue for it."""
-        while parent := getattr(task, "_parent", None):
-            if isinstance(parent, Block) and parent.rescue and any(t._uuid == task._uuid for t in parent.block):
-                return True
-            task = parent
-        return False
-
     def next_step(self, result: CallbackTaskResult) -> str:
         """What to do about a failure: what the module says, else how to run again."""
         for key in ("next_step", "hint"):
@@ -466,7 +456,7 @@ class CallbackModule(Default):
 
     @event
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> list[Line]:
-        return self.failure(result, "ignored" if ignore_errors else "rescued" if self.rescued(result.task) else "")
+        return self.failure(result, "ignored" if ignore_errors else "rescued" if rescued(result.task) else "")
 
     @event
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> list[Line]:

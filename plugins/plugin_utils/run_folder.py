@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where on the controller the runs of one inventory leave their files."""
+"""What the callbacks have in common: where a run leaves its files, and which failures do not count."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
+from ansible.playbook.block import Block
 
 
 def inventory_name(cli: Mapping[str, Any]) -> str:
@@ -33,3 +34,12 @@ def run_folder(playbook: str, cli: Mapping[str, Any], folder: str | None = None)
         folder = os.path.join(cache, "banking.platform")
         name += "-" + hashlib.sha256("\0".join(inventories).encode()).hexdigest()[:8]
     return Path(folder, name)
+
+
+def rescued(task: Any) -> bool:
+    """Whether a block around a task has a rescue for it, so that its failure does not fail the run."""
+    while parent := getattr(task, "_parent", None):
+        if isinstance(parent, Block) and parent.rescue and any(t._uuid == task._uuid for t in parent.block):
+            return True
+        task = parent
+    return False

@@ -41,7 +41,6 @@ class WantedFile:
         mode: in octal digits.
         validate: command line with %s for the file; it must exit with 0.
         sensitive: whether the content is kept out of differences.
-        keyed: of a sensitive file, what stands for its content in plans: a digest that nobody can guess from.
     """
 
     path: str
@@ -51,7 +50,6 @@ class WantedFile:
     mode: str = "0644"
     validate: str = ""
     sensitive: bool = False
-    keyed: str = ""
 
 
 @dataclass
@@ -263,9 +261,8 @@ class Files:
                 if not wanted.sensitive:
                     step.before = dict(step.before or {}, content=_digest(old))
         if step.changes:
-            shown = wanted.keyed if wanted.sensitive else _digest(wanted.content)
-            if shown:
-                step.after = dict(step.after or {}, content=shown)
+            if not wanted.sensitive:
+                step.after = dict(step.after or {}, content=_digest(wanted.content))
             self._explain(step, None if wanted.sensitive else old, None if wanted.sensitive else wanted.content)
             if wanted.sensitive and old != wanted.content:
                 step.note = "content differs; not shown"

@@ -27,13 +27,10 @@ ARGUMENT_SPEC: Dict[str, Dict[str, Any]] = {
     "units": {"type": "dict", "default": {}},
     "unavailable": {"type": "dict", "default": {}},
     "tree": {"type": "str", "no_log": True},
-    "approved": {"type": "dict"},
 }
 
 _OWNERSHIP = {"owner": str, "group": str, "mode": str}
 _FILE = {**_OWNERSHIP, "validate": str, "sensitive": bool, "template": str, "vars": dict, "content": str}
-# What the action plugin adds to a file.
-_KEYED = {"keyed": str}
 _DIRECTORY = {**_OWNERSHIP, "purge": bool}
 _ARTIFACT = {"links": dict}
 _UNIT = {
@@ -149,7 +146,7 @@ def _mode(where: str, mode: str) -> str:
 
 def _file(path: str, options: Any) -> Dict[str, Any]:
     where = f"files[{path}]"
-    checked = _entry(where, options, {**_FILE, **_KEYED})
+    checked = _entry(where, options, _FILE)
     if "template" in checked and "content" in checked:
         raise Failure(f"{where}: both template and content", "keep one of them")
     if "vars" in checked and "template" not in checked:
