@@ -71,7 +71,7 @@ from ansible.release import __version__ as ansible_version
 
 from ansible_collections.banking.platform.plugins.plugin_utils import progress as ui
 from ansible_collections.banking.platform.plugins.plugin_utils import record
-from ansible_collections.banking.platform.plugins.plugin_utils.rendering import _secrets as encrypted_texts
+from ansible_collections.banking.platform.plugins.plugin_utils.rendering import encrypted_texts
 from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import inventory_name, rescued, run_folder
 
 MOST_NAME = 500  # characters of a name

@@ -16,11 +16,12 @@ images. Nothing here touches the network, and nothing but ``load`` and ``release
 from __future__ import annotations
 
 import copy
-import difflib
 import os
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+from ansible_collections.banking.platform.plugins.module_utils.findings import nearest
 
 SCHEMA = 1
 # Below plugins/module_utils/: ../../catalog. Only the controller loads a catalog, where the collection is a folder.
@@ -53,7 +54,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.kind not in SOURCES:
-            raise CatalogError(f"artifacts_source: unknown source {self.kind!r}{_nearest(self.kind, SOURCES)}")
+            raise CatalogError(f"artifacts_source: unknown source {self.kind!r}; {nearest(self.kind, SOURCES)}")
         if self.kind == "mirror" and not self.mirrors:
             raise CatalogError(
                 "artifacts_source is 'mirror', but artifacts_mirror is empty: set it to the base URL of the mirror"
@@ -142,7 +143,7 @@ class Catalog:
         try:
             return self.components[name]
         except KeyError:
-            raise CatalogError(f"{self.origin}: no component {name!r}{_nearest(name, self.components)}") from None
+            raise CatalogError(f"{self.origin}: no component {name!r}; {nearest(name, self.components)}") from None
 
     def version(self, name: str) -> str:
         """The version of a component or, where it has one of its own, of an artifact."""
@@ -151,7 +152,7 @@ class Catalog:
         if name in self.components:
             return str(self.components[name]["version"])
         known = [*self.components, *self._owner]
-        raise CatalogError(f"{self.origin}: no component or artifact {name!r}{_nearest(name, known)}")
+        raise CatalogError(f"{self.origin}: no component or artifact {name!r}; {nearest(name, known)}")
 
     def artifacts(self) -> List[str]:
         """The names of all artifacts."""
@@ -198,7 +199,7 @@ class Catalog:
             return self._locked(references[name])
         except KeyError:
             raise CatalogError(
-                f"{self.origin}: component {component!r} has no image {name!r}{_nearest(name, references)}"
+                f"{self.origin}: component {component!r} has no image {name!r}; {nearest(name, references)}"
             ) from None
 
     def images(self, component: str) -> List[str]:
@@ -258,7 +259,7 @@ class Catalog:
         if self.kubernetes.rsplit(".", 1)[0] == minor:
             return self
         if minor not in self._minors:
-            raise CatalogError(f"{self.origin}: no Kubernetes {minor}{_nearest(minor, self._minors)}")
+            raise CatalogError(f"{self.origin}: no Kubernetes {minor}; {nearest(minor, self._minors)}")
         data = _merge(self._data, self._minors[minor])
         data["kubernetes"] = data["components"]["kubernetes"]["version"]
         return Catalog(data, f"catalog/kubernetes.yml ({minor})", self._minors, self._digests)
@@ -271,7 +272,7 @@ class Catalog:
         try:
             return self.components[self._owner[name]]["artifacts"][name]
         except KeyError:
-            raise CatalogError(f"{self.origin}: no artifact {name!r}{_nearest(name, self._owner)}") from None
+            raise CatalogError(f"{self.origin}: no artifact {name!r}; {nearest(name, self._owner)}") from None
 
     def _digest(self, name: str, digests: Mapping[str, str], arch: str) -> Tuple[str, str]:
         if not digests:
@@ -279,7 +280,7 @@ class Catalog:
         if ANY_ARCHITECTURE in digests:
             return ANY_ARCHITECTURE, digests[ANY_ARCHITECTURE]
         if arch not in ARCHITECTURES:
-            raise CatalogError(f"artifact {name!r}: unknown architecture {arch!r}{_nearest(arch, ARCHITECTURES)}")
+            raise CatalogError(f"artifact {name!r}: unknown architecture {arch!r}; {nearest(arch, ARCHITECTURES)}")
         arch = ARCHITECTURES[arch]
         if arch not in digests:
             raise CatalogError(
@@ -302,7 +303,7 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
     """
     known = releases(folder)
     if release not in known:
-        raise CatalogError(f"platform_release: no catalog for {release!r}{_nearest(release, known)}")
+        raise CatalogError(f"platform_release: no catalog for {release!r}; {nearest(release, known)}")
     data = _read(os.path.join(folder, f"{release}.yml"))
     if overrides:
         _forget_digests(data, overrides)
@@ -356,12 +357,3 @@ def _last_day(date: str) -> str:
 def _image_name(reference: str) -> str:
     """``registry:5000/a/pause:3.9@sha256:..`` to ``pause``."""
     return reference.split("@", 1)[0].rsplit("/", 1)[-1].split(":", 1)[0]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an error message: the nearest known name, else all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(names)}" if names else "; there are none"

@@ -87,8 +87,8 @@ class Renderer:
         if source and is_encrypted_file_at(source):
             return True
         if self._secrets is None:
-            self._secrets = _long_enough(_secrets(self._variables))
-        return any(text.encode() in content for text in [*self._secrets, *_long_enough(_secrets(extra or {}))])
+            self._secrets = _long_enough(encrypted_texts(self._variables))
+        return any(text.encode() in content for text in [*self._secrets, *_long_enough(encrypted_texts(extra or {}))])
 
     def _render(self, text: str, extra: Mapping[str, Any] | None) -> bytes:
         engine = self._engine
@@ -113,16 +113,16 @@ def _long_enough(texts: Iterable[str]) -> list[str]:
     return [text.strip() for text in texts if len(text.strip()) >= _SHORTEST_SECRET]
 
 
-def _secrets(value: Any, _files: dict[str, bool] | None = None) -> Iterator[str]:
+def encrypted_texts(value: Any, _files: dict[str, bool] | None = None) -> Iterator[str]:
     """The texts among some variables that are encrypted where they are defined: alone, or with their whole file."""
     files: dict[str, bool] = {} if _files is None else _files
     if isinstance(value, Mapping):
         for key, item in value.items():
             if _files is not None or key not in _NOT_SEARCHED:
-                yield from _secrets(item, files)
+                yield from encrypted_texts(item, files)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _secrets(item, files)
+            yield from encrypted_texts(item, files)
     elif isinstance(value, EncryptedString):
         yield str(value)
     elif isinstance(value, str) and (_was_encrypted(value) or _comes_from_encrypted_file(value, files)):
