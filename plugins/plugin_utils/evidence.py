@@ -370,34 +370,34 @@ class _Row:
     bars: list[_Bar] = field(default_factory=list)
     took: str = ""
 
-    def add(self, bar: _Bar, join: bool) -> None:
-        """Append a bar; with `join`, one that goes on with the same thing makes the one before it longer."""
-        if join and self.bars and self.bars[-1].label == bar.label:
+    def add(self, piece: _Bar, join: bool) -> None:
+        """Append a piece; with `join`, one that goes on with the same thing makes the one before it longer."""
+        if join and self.bars and self.bars[-1].label == piece.label:
             before = self.bars[-1]
-            before.end = max(before.end, bar.end)
-            before.status = min(before.status, bar.status, key=lambda status: _ORDER.get(status, 4))
+            before.end = max(before.end, piece.end)
+            before.status = min(before.status, piece.status, key=lambda status: _ORDER.get(status, 4))
         else:
-            self.bars.append(bar)
+            self.bars.append(piece)
 
     def lay(self, total: float) -> None:
         """Measure the bars; of too many, neighbours become one."""
-        self.bars.sort(key=lambda bar: bar.start)
+        self.bars.sort(key=lambda piece: piece.start)
         gap = total / 1000
-        self.took = span(sum(bar.end - bar.start for bar in self.bars))
+        self.took = span(sum(piece.end - piece.start for piece in self.bars))
         while len(self.bars) > MOST_BARS:
             kept = [self.bars[0]]
-            for bar in self.bars[1:]:
-                if bar.start - kept[-1].start < gap:
-                    kept[-1].label = kept[-1].label if kept[-1].label == bar.label else "several"
-                    kept[-1].end = max(kept[-1].end, bar.end)
-                    kept[-1].status = min(kept[-1].status, bar.status, key=lambda status: _ORDER.get(status, 4))
+            for piece in self.bars[1:]:
+                if piece.start - kept[-1].start < gap:
+                    kept[-1].label = kept[-1].label if kept[-1].label == piece.label else "several"
+                    kept[-1].end = max(kept[-1].end, piece.end)
+                    kept[-1].status = min(kept[-1].status, piece.status, key=lambda status: _ORDER.get(status, 4))
                 else:
-                    kept.append(bar)
+                    kept.append(piece)
             self.bars, gap = kept, gap * 2
-        for bar in self.bars:
-            share = 100 * max(bar.end - bar.start, 0) / total
-            bar.x, bar.width = f"{100 * bar.start / total:.2f}", f"{max(share, 0.2):.2f}"
-            bar.wide, bar.took = share > 3, span(max(bar.end - bar.start, 0))
+        for piece in self.bars:
+            share = 100 * max(piece.end - piece.start, 0) / total
+            piece.x, piece.width = f"{100 * piece.start / total:.2f}", f"{max(share, 0.2):.2f}"
+            piece.wide, piece.took = share > 3, span(max(piece.end - piece.start, 0))
 
 
 def _timeline(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -413,20 +413,20 @@ def _timeline(record: Mapping[str, Any]) -> dict[str, Any]:
     hosts: dict[str, _Row] = {}
     for play in record.get("plays") or ():
         name = str(play.get("name") or "play")
-        bar = _Bar(play["started"] - zero, play["ended"] - zero, name, "play")
-        plays.setdefault(name, _Row(name)).add(bar, False)
+        piece = _Bar(play["started"] - zero, play["ended"] - zero, name, "play")
+        plays.setdefault(name, _Row(name)).add(piece, False)
     before = None
     for task in tasks:
         role = str(task.get("role") or "") or "no role"
         results = [result for result in task["results"] if result.get("status") != "skipped"]
         if results:
             worst = min((result["status"] for result in results), key=lambda status: _ORDER.get(status, 4))
-            bar = _Bar(task["started"] - zero, task["ended"] - zero, role, worst)
-            roles.setdefault(role, _Row(role)).add(bar, before == (role, task.get("play")))
+            piece = _Bar(task["started"] - zero, task["ended"] - zero, role, worst)
+            roles.setdefault(role, _Row(role)).add(piece, before == (role, task.get("play")))
             before = (role, task.get("play"))
         for result in results:
-            bar = _Bar(result["started"] - zero, result["ended"] - zero, role, result["status"])
-            hosts.setdefault(result["host"], _Row(result["host"])).add(bar, True)
+            piece = _Bar(result["started"] - zero, result["ended"] - zero, role, result["status"])
+            hosts.setdefault(result["host"], _Row(result["host"])).add(piece, True)
     groups = []
     for title, rows in (("Plays", plays), ("Roles", roles), ("Hosts", hosts)):
         shown = list(rows.values())[:MOST_ROWS]

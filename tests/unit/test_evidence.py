@@ -49,8 +49,8 @@ class Page(HTMLParser):
         if tag == "section":
             self.section = ""
 
-    def handle_data(self, text: str) -> None:
-        self.sections[self.section] = self.sections.get(self.section, "") + " " + text
+    def handle_data(self, data: str) -> None:
+        self.sections[self.section] = self.sections.get(self.section, "") + " " + data
 
     def text(self, section: str) -> str:
         return " ".join(self.sections[section].split())
@@ -186,11 +186,11 @@ def test_timeline_places_roles_and_hosts_on_one_scale(run: dict[str, Any]) -> No
     timeline = evidence._timeline(run)
     plays, roles, hosts = timeline["groups"]
     assert [row.name for row in roles["rows"]] == list(data.ROLES)
-    assert [(bar.x, bar.status) for row in roles["rows"] for bar in row.bars][:3] == (
+    assert [(piece.x, piece.status) for row in roles["rows"] for piece in row.bars][:3] == (
         [("0.00", "changed"), ("16.67", "changed"), ("33.33", "changed")]
     )
     assert len(hosts["rows"]) == 9
-    assert [bar.label for bar in hosts["rows"][0].bars] == list(data.ROLES)
+    assert [piece.label for piece in hosts["rows"][0].bars] == list(data.ROLES)
     assert plays["rows"][1].bars[0].x == "16.67"
     assert len(timeline["slowest"]) == evidence.SLOWEST
     assert timeline["slowest"][0]["took"] == "11s"
@@ -207,7 +207,7 @@ def test_many_stretches_of_a_host_become_few_and_keep_the_worst() -> None:
     row.bars[500].status = "failed"
     row.lay(1000)
     assert len(row.bars) <= evidence.MOST_BARS
-    assert sum(bar.status == "failed" for bar in row.bars) == 1
+    assert sum(piece.status == "failed" for piece in row.bars) == 1
     assert row.bars[-1].end == 1000
 
 

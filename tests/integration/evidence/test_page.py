@@ -179,10 +179,10 @@ def test_its_parts_have_names_for_those_who_hear_it(browser: Browser, failed: Pa
 
 def test_bars_are_drawn_as_long_as_they_should_be(browser: Browser, failed: Path) -> None:
     page = Opened(browser, failed).page
-    for bar, text in zip(
+    for piece, text in zip(
         page.locator(".bars svg").all()[:8], page.locator(".bars svg ~ small:last-child").all(), strict=False
     ):
-        drawn = bar.evaluate("it => it.children[1].getBoundingClientRect().width / it.getBoundingClientRect().width")
+        drawn = piece.evaluate("it => it.children[1].getBoundingClientRect().width / it.getBoundingClientRect().width")
         assert round(100 * drawn) == pytest.approx(int(text.inner_text().split()[0]), abs=1)
     left = "it => it.querySelector('svg svg rect').getBoundingClientRect().left"
     roles = [row.evaluate(left) for row in page.locator(".timeline tbody").nth(1).locator("tr:has(svg)").all()]
