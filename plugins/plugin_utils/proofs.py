@@ -48,12 +48,15 @@ def prove(platform: Platform, found: Sequence[Finding], survives: str, budget: M
     proofs = quorum.prove(declared, nodes, zones, groups)
     budget, unreadable = _readable(budget, platform.environment)
     room = capacity.prove(declared, nodes, zones, groups, budget)
+    # A size that cannot be read is an error already: that the host has none would be a second one.
+    said = {(finding.subject, finding.variable) for finding in found}
+    crowded = capacity.findings(room, survives, platform.environment)
     findings = in_order(
         [
             *found,
             *unreadable,
             *quorum.findings(proofs, declared, zones, platform.environment, survives),
-            *capacity.findings(room, survives, platform.environment),
+            *(finding for finding in crowded if (finding.subject, finding.variable) not in said),
             *check_settings(platform),
         ]
     )
