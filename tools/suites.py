@@ -28,12 +28,15 @@ def _vm() -> str:
     return "" if there else "qemu-system-x86_64 is missing: apt-get install qemu-system-x86"
 
 
+def kubernetes_programs() -> Path:
+    """Name the folder with kube-apiserver, etcd and the like: $KUBEBUILDER_ASSETS, or where kubebuilder puts them."""
+    return Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
+
+
 def _api() -> str:
-    folder = os.environ.get("KUBEBUILDER_ASSETS", "")
-    if not folder:
-        return "KUBEBUILDER_ASSETS is not set: a folder with kube-apiserver and etcd"
-    absent = [name for name in ("kube-apiserver", "etcd") if not os.access(Path(folder, name), os.X_OK)]
-    return f"KUBEBUILDER_ASSETS={folder} holds no {' and no '.join(absent)}" if absent else ""
+    folder = kubernetes_programs()
+    absent = [name for name in ("kube-apiserver", "etcd") if not os.access(folder / name, os.X_OK)]
+    return f"{folder} holds no {' and no '.join(absent)}: set KUBEBUILDER_ASSETS" if absent else ""
 
 
 def _crds() -> str:
@@ -73,6 +76,7 @@ FOLDERS = {
     "tests/unit": "unit",
     "tests/integration/vm": "vm",
     "tests/integration/evidence": "browser",
+    "tests/integration/kube": "api",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }

@@ -10,7 +10,7 @@ python=${PYTHON:-python3}
 locks=(requirements.lock)
 [ -z "${OPENSHIFT:-}" ] || locks+=(requirements-openshift.lock)
 
-stamp=$venv/.made-from-$(cat "${locks[@]}" "$0" | sha256sum | cut -c1-16)
+stamp=$venv/.made-from-$(cat "${locks[@]}" requirements-programs.txt "$0" | sha256sum | cut -c1-16)
 [ -e "$stamp" ] && [ -x "$venv/bin/python" ] && exit 0
 
 if [ ! -x "$venv/bin/python" ]; then
@@ -38,6 +38,8 @@ if ! "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-ha
     echo "uv could not install them; trying pip" >&2
     "${pip[@]}" install --require-hashes "${requirements[@]}"
 fi
+
+"${pip[@]}" install --require-hashes --no-deps --requirement requirements-programs.txt
 
 # Playbooks, ansible-lint, Molecule and pytest all find the collection through this one link.
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
