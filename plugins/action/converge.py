@@ -16,6 +16,7 @@ from ansible_collections.banking.platform.plugins.module_utils import catalog
 from ansible_collections.banking.platform.plugins.module_utils.node import spec
 from ansible_collections.banking.platform.plugins.module_utils.node.converge import pack_tree
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.plugin_utils import approved
 from ansible_collections.banking.platform.plugins.plugin_utils.rendering import Renderer
 
 _MODULE = "banking.platform.converge"
@@ -65,6 +66,7 @@ class ActionModule(ActionBase):
         arguments["artifacts"] = self._resolve_artifacts(arguments["artifacts"], variables)
         wanted = spec.complete(arguments)
         self._render(wanted, name, variables)
+        wanted["approved"] = approved.steps(self, variables)
         return wanted
 
     def _variable(self, name: str, variables: Mapping[str, Any]) -> Any:

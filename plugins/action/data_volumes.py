@@ -16,6 +16,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Step
+from ansible_collections.banking.platform.plugins.plugin_utils import approved
 
 
 class ActionModule(ActionBase):
@@ -51,6 +52,7 @@ class ActionModule(ActionBase):
         folder = Path(self._loader.path_dwim(str(arguments.get("escrow_dir", ""))))
         arguments["escrow_certificate"] = self._certificate(str(arguments.get("escrow_certificate", "")))
         arguments["escrowed"] = _escrowed(folder, host)
+        arguments["approved"] = None if arguments.get("examine") else approved.steps(self, variables)
         result = self._execute_module(
             module_name="banking.platform.data_volumes", module_args=arguments, task_vars=variables
         )

@@ -18,10 +18,11 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog, declarations
 from ansible_collections.banking.platform.plugins.module_utils.findings import Finding
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.module_utils.rules import servers
 from ansible_collections.banking.platform.plugins.module_utils.rules.platform import Platform
 from ansible_collections.banking.platform.plugins.module_utils.topology import Node, check_topology, read_inventory
-from ansible_collections.banking.platform.plugins.plugin_utils import proofs
+from ansible_collections.banking.platform.plugins.plugin_utils import approved, proofs
 from ansible_collections.banking.platform.plugins.plugin_utils.declarations import CONTROLLER, Roles, Settings
 
 
@@ -97,11 +98,24 @@ class ActionModule(ActionBase):
                 *_mistyped(settings(CONTROLLER), variables_of_all, environment),
                 *wrong,
                 *unusable,
+                *_plan(settings(CONTROLLER), environment),
                 *servers.unknown_variables(given, roles.known | set(variables_of_all), prefixes),
             ],
             arguments["survives"] or proofs.survives_by_default(zones),
             arguments["budget"],
         )
+
+
+def _plan(settings: Settings, environment: str) -> list[Finding]:
+    """What forbids to apply the plan that the run is to be held to."""
+    path = settings.get("platform_plan")
+    try:
+        if path:
+            approved.load(str(path), float(settings.get("platform_plan_max_age") or approved.MAX_AGE))
+    except Failure as failure:
+        cause = failure.cause.removeprefix("platform_plan: ")
+        return [Finding("error", environment, "platform_plan", cause, failure.next_step, rule="plan")]
+    return []
 
 
 def _raw(hostvars: Any, host: str) -> Mapping[str, Any]:

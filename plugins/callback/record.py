@@ -73,6 +73,7 @@ from ansible_collections.banking.platform.plugins.plugin_utils import progress a
 from ansible_collections.banking.platform.plugins.plugin_utils import record
 from ansible_collections.banking.platform.plugins.plugin_utils.rendering import encrypted_texts
 from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import inventory_name, rescued, run_folder
+from ansible_collections.banking.platform.plugins.plugin_utils.run_lock import give_back
 
 MOST_NAME = 500  # characters of a name
 _ACTIVE = "_PLATFORM_RECORD_PID"  # the process whose run is recorded already
@@ -138,6 +139,7 @@ class CallbackModule(CallbackBase):
         self.begun: dict[tuple[str, str], float] = {}
         self.left = record.MOST_PLANS
         self.vars_known = False
+        self.lock: tuple[str, str] | None = None  # the host that keeps the run's lock, and the run that holds it
 
     def option(self, name: str, default: Any = None) -> Any:
         """An option, from the environment where Ansible did not load ours."""
@@ -281,6 +283,9 @@ class CallbackModule(CallbackBase):
         else:
             data |= self.open(said, status, functools.partial(self.learn, result.host, result.task))
         self.writer.write("result", **data)
+        if said.get("lock") and result.task.action.endswith("run_lock"):
+            delegated = said.get("_ansible_delegated_vars") or {}
+            self.lock = str(delegated.get("ansible_delegated_host") or host), str(said["lock"])
         if not secret and isinstance(said.get("findings"), list) and "topology" in said:
             self.learn(result.host, result.task)
             proof = {key: said.get(key) for key in record.PROOF}
@@ -323,6 +328,11 @@ class CallbackModule(CallbackBase):
     @safe
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """The run is over: make the record, remove old ones, send it."""
+        if self.lock and (why := give_back(*self.lock, self.play.get_variable_manager().extra_vars)):
+            self._display.warning(
+                f"the lock of this run is still on {self.lock[0]} ({why}): the next run from this controller takes it "
+                "over, one from elsewhere needs -e platform_break_lock=true"
+            )
         bad = any(stats.summarize(host)[key] for host in stats.processed for key in ("failures", "unreachable"))
         self.writer.write("end", outcome="failed" if bad else "ok")
         self.writer.close()

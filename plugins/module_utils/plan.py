@@ -9,10 +9,15 @@ shown in check mode and applied otherwise. It runs on nodes too: Python 3.8, sta
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 ACTIONS = ("create", "update", "delete", "restart", "none")
+MASK = "********"  # what a record shows in place of a secret
+
+# The parameter by which a reconciler's module is held to an approved plan; the action plugins fill it in.
+APPROVED = {"approved": {"type": "dict"}}
 
 
 class Failure(Exception):
@@ -119,6 +124,33 @@ class Plan:
             result["diff"] = [step.diff for step in self.steps if step.diff]
         return result
 
+    def hold_to(self, approved: Optional[Mapping[str, Any]]) -> None:
+        """See that this plan does nothing but what was approved. Less is allowed: an approved run may be run again.
+
+        Args:
+            approved: `steps` as `Step.as_dict` made them in check mode, and `waiting`, whether an earlier task was to
+                bring something first, such as a package; None when no plan was approved.
+
+        Raises:
+            Failure: naming every step that was not approved, or not in this way.
+        """
+        if approved is None:
+            return
+        known = {(step["kind"], step["target"]): step for step in approved["steps"]}
+        waiting = bool(approved["waiting"])
+        wrong = [
+            f"{step.kind} {step.target}: {why}"
+            for step in self.steps
+            for why in [_not_approved(step, known.get((step.kind, step.target)), waiting)]
+            if step.changes and why
+        ]
+        if wrong:
+            raise Failure(
+                f"{len(wrong)} of {len(self.steps)} steps differ from the approved plan, nothing was changed: "
+                + "; ".join(wrong),
+                "see why it differs, then make a new plan with --check and have it approved",
+            )
+
     def apply(self) -> None:
         """Apply the steps in order and stop at the first that fails.
 
@@ -173,6 +205,39 @@ class Plan:
         for step in steps:
             if step.finish:
                 step.finish()
+
+
+def _not_approved(step: Step, approved: Optional[Mapping[str, Any]], waiting: bool) -> str:
+    """Why a step is not what was approved; nothing when it is."""
+    if approved is None:
+        return f"{step.action} is not part of the plan"
+    if approved.get("deferred"):
+        return ""  # nothing but that it comes could be known
+    before, after = step.as_dict().get("before"), step.as_dict().get("after")
+    expected = approved.get("after")
+    if waiting and isinstance(expected, Mapping):
+        # What came meanwhile may be as it should be in part.
+        after = after or {}
+        expected = {key: value for key, value in expected.items() if key in after}
+    if not _alike(expected, after):
+        return f"it would become {after}, approved is {approved.get('after')}"
+    if approved["action"] == step.action and _alike(approved.get("before"), before):
+        return ""
+    if waiting and step.action != "delete":
+        return ""  # what was to be made is there by now, and has to be changed
+    return f"{step.action} of {before}, approved is {approved['action']} of {approved.get('before')}"
+
+
+def _alike(approved: Any, now: Any) -> bool:
+    """Whether two values are the same, as far as the record of the approved one shows it."""
+    if isinstance(approved, Mapping) and isinstance(now, Mapping):
+        return approved.keys() == now.keys() and all(_alike(approved[key], now[key]) for key in approved)
+    if isinstance(approved, (list, tuple)) and isinstance(now, (list, tuple)):
+        return len(approved) == len(now) and all(_alike(one, other) for one, other in zip(approved, now))
+    if isinstance(approved, str) and MASK in approved:
+        parts = [re.escape(part) for part in approved.split(MASK)]
+        return bool(re.fullmatch(".*".join(parts), str(now), re.DOTALL))
+    return bool(approved == now)
 
 
 def _some(names: List[str], most: int = 5) -> str:

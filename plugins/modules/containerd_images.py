@@ -34,6 +34,9 @@ options:
     description: Seconds that the import of one archive may take.
     type: int
     default: 600
+  approved:
+    description: The part of the approved plan that nothing may differ from. Made by the action plugin.
+    type: dict
 attributes:
   check_mode:
     description: Says what it would import. Where containerd or an archive is not there yet, says so in RV(deferred).
@@ -71,7 +74,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.banking.platform.plugins.module_utils import image_archive
 from ansible_collections.banking.platform.plugins.module_utils.image_archive import ArchivedImage
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure, Plan, Step
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
@@ -198,6 +201,7 @@ def main() -> None:
             "namespace": {"type": "str", "default": "k8s.io"},
             "ctr": {"type": "path", "default": "ctr"},
             "timeout": {"type": "int", "default": 600},
+            **APPROVED,
         },
         supports_check_mode=True,
     )
@@ -205,6 +209,7 @@ def main() -> None:
     try:
         plan = make_plan(module.params["archives"], ctr, module.check_mode)
         if not module.check_mode:
+            plan.hold_to(module.params["approved"])
             plan.apply()
     except Failure as failure:
         next_step = f". {failure.next_step}" if failure.next_step else ""

@@ -106,6 +106,9 @@ options:
   tree:
     description: The rendered tree. Made by the action plugin.
     type: str
+  approved:
+    description: The part of the approved plan that nothing may differ from. Made by the action plugin.
+    type: dict
 """
 
 EXAMPLES = r"""

@@ -147,6 +147,9 @@ options:
     description: What the controller has in escrow already. Made by the action plugin.
     type: dict
     default: {}
+  approved:
+    description: The part of the approved plan that nothing may differ from. Made by the action plugin.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -207,7 +210,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.banking.platform.plugins.module_utils.node.system import System
 from ansible_collections.banking.platform.plugins.module_utils.node.volume_wish import parse_wish
 from ansible_collections.banking.platform.plugins.module_utils.node.volumes import Volumes
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
 
 
 def argument_spec() -> Dict[str, Any]:
@@ -239,6 +242,7 @@ def argument_spec() -> Dict[str, Any]:
         "dm_crypt": {"type": "bool", "default": True},
         "examine": {"type": "bool", "default": False},
         "escrowed": {"type": "dict", "default": {}},
+        **APPROVED,
     }
 
 
@@ -251,6 +255,8 @@ def main() -> None:
     try:
         volumes = Volumes(parse_wish(module.params), System(tmp_dir=module.tmpdir), check or examine)
         volumes.make_plan()
+        if not (examine or check):
+            volumes.plan.hold_to(module.params["approved"])
         if not examine:
             try:
                 if not check:

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.banking.platform.plugins.module_utils.plan import MASK
+
 SCHEMA = 1
-MASK = "********"
 MOST_TEXT = 20_000  # characters of one text
 MOST_PLANS = 4_000_000  # characters of all plans and diffs of a run
 PROOF = ("findings", "topology", "quorum", "capacity", "versions")

@@ -51,6 +51,7 @@ class Converge:
     def __init__(self, wanted: Mapping[str, Any], system: System, check: bool) -> None:
         self.system = system
         self.check = check
+        self.approved = wanted["approved"]
         self.plan = Plan()
         unavailable = wanted["unavailable"]
         self.kernel = Kernel(
@@ -121,8 +122,10 @@ class Converge:
         """Apply the plan.
 
         Raises:
+            Failure: when the plan is not the approved one; nothing was changed.
             PlanFailed: after what had to be put back was put back.
         """
+        self.plan.hold_to(self.approved)
         if not self.plan.changed:
             return
         self._units.forget_changing()

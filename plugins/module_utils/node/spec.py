@@ -11,7 +11,7 @@ import re
 import shlex
 from typing import Any, Dict, Iterable, List, Mapping
 
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
 
 # The parameters as AnsibleModule checks them; what lies below the mappings of names is checked by `complete`.
 ARGUMENT_SPEC: Dict[str, Dict[str, Any]] = {
@@ -27,6 +27,7 @@ ARGUMENT_SPEC: Dict[str, Dict[str, Any]] = {
     "units": {"type": "dict", "default": {}},
     "unavailable": {"type": "dict", "default": {}},
     "tree": {"type": "str", "no_log": True},
+    **APPROVED,
 }
 
 _OWNERSHIP = {"owner": str, "group": str, "mode": str}

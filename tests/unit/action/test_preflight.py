@@ -251,3 +251,11 @@ def test_the_documents_own_figures_do_not_fit_on_their_own_nodes(prod: Path) -> 
     del profile["platform_node_size"], profile["platform_budget"]
     result = preflight(prod, **profile)
     assert "capacity" in {finding["rule"] for finding in result["findings"] if finding["severity"] == "error"}
+
+
+def test_a_plan_that_may_not_be_applied_is_said_before_any_host_is_reached(prod: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("{}")
+    result = preflight(prod, platform_plan=str(plan))
+    assert result["failed"]
+    assert f"platform_plan: {plan} is no record of a run" in result["msg"]

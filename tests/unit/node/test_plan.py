@@ -192,3 +192,65 @@ def test_after_a_failure_what_was_done_before_counts_as_changed(things: Things) 
 def test_an_unknown_action_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="unknown action 'replace' of file a"):
         Step("file", "a", "replace")
+
+
+def _plan(*steps: Step) -> Plan:
+    plan = Plan()
+    for step in steps:
+        plan.add(step)
+    return plan
+
+
+def _file(action: str, before: Any, after: Any, **more: str) -> Step:
+    return Step("file", "/etc/x", action, before={"content": before}, after={"content": after}, **more)
+
+
+def _approved(*steps: Step, waiting: bool = False) -> dict[str, Any]:
+    return {"steps": _plan(*steps).result()["plan"], "waiting": waiting}
+
+
+class TestHeldToAnApprovedPlan:
+    def test_without_one_anything_goes(self) -> None:
+        _plan(_file("update", "a", "b")).hold_to(None)
+
+    def test_the_same_steps_and_fewer_of_them_go(self) -> None:
+        other = Step("unit", "x.service", "restart")
+        approved = _approved(_file("update", "a", "b"), other)
+        _plan(_file("update", "a", "b"), other).hold_to(approved)
+        _plan(other).hold_to(approved)
+        _plan(_file("none", "b", "b"), other).hold_to(approved)
+
+    @pytest.mark.parametrize(
+        ("now", "why"),
+        [
+            (_file("update", "a", "c"), "it would become {'content': 'c'}, approved is {'content': 'b'}"),
+            (_file("update", "z", "b"), "update of {'content': 'z'}, approved is update of {'content': 'a'}"),
+            (_file("create", "a", "b"), "create of {'content': 'a'}, approved is update of {'content': 'a'}"),
+            (Step("file", "/etc/y", "delete"), "delete is not part of the plan"),
+        ],
+    )
+    def test_anything_else_is_refused_by_name(self, now: Step, why: str) -> None:
+        approved = _approved(_file("update", "a", "b"))
+        with pytest.raises(Failure) as caught:
+            _plan(now).hold_to(approved)
+        assert f"{now.kind} {now.target}: {why}" in caught.value.cause
+        assert "--check" in caught.value.next_step
+
+    def test_what_could_not_be_known_may_come(self) -> None:
+        unit = Step("unit", "x.service", "restart", deferred="no unit yet")
+        started = Step("unit", "y.service", "update", after={"state": "active"})
+        approved = _approved(_file("create", "", "b"), unit, started, waiting=True)
+        _plan(Step("unit", "x.service", "update", after={"enabled": True})).hold_to(approved)
+        # A package has brought the file meanwhile, or a part of what it is to be, and started its unit.
+        _plan(_file("update", "a package's", "b"), Step("unit", "y.service", "restart")).hold_to(approved)
+        approved["steps"][0]["after"]["mode"] = "0644"
+        _plan(_file("update", "a package's", "b")).hold_to(approved)
+        for wrong in (_file("update", "a package's", "c"), _file("delete", "a package's", "b")):
+            with pytest.raises(Failure):
+                _plan(wrong).hold_to(approved)
+
+    def test_what_the_record_masks_may_be_anything_there_and_nothing_else(self) -> None:
+        approved = _approved(_file("update", "a", "url=https://********@db"))
+        _plan(_file("update", "a", "url=https://u:p@db")).hold_to(approved)
+        with pytest.raises(Failure):
+            _plan(_file("update", "a", "url=https://u:p@evil")).hold_to(approved)
