@@ -97,7 +97,7 @@ class TestSteps:
         tasks[0]["results"][0]["plan"] = [STEP | {"deferred": "no unit"}]
         path = write(_record(tasks=tasks[::2] + tasks[1:2] + tasks[3:]))
         waiting = {
-            name: approved.steps(_action("node", name), self.variables(path, "cp-a1"))["waiting"]
+            name: (approved.steps(_action("node", name), self.variables(path, "cp-a1")) or {})["waiting"]
             for name in ("One", "Two", "Three")
         }
         assert waiting == {"One": True, "Two": False, "Three": True}

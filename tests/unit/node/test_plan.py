@@ -201,7 +201,7 @@ def _plan(*steps: Step) -> Plan:
     return plan
 
 
-def _file(action: str, before: Any, after: Any, **more: str) -> Step:
+def _file(action: str, before: Any, after: Any, **more: Any) -> Step:
     return Step("file", "/etc/x", action, before={"content": before}, after={"content": after}, **more)
 
 

@@ -60,7 +60,8 @@ def test_of_many_at_once_one_gets_it(path: str) -> None:
         if old:
             os.unlink(path)
             run_lock.take(_run(old), path=path)
-        barrier, got = threading.Barrier(16), []
+        barrier = threading.Barrier(16)
+        got: list[str] = []
 
         def ask(name: str, old: str = old, barrier: threading.Barrier = barrier, got: list[str] = got) -> None:
             barrier.wait()
@@ -72,7 +73,7 @@ def test_of_many_at_once_one_gets_it(path: str) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert got == [run_lock.holder(path)["run"]]
+        assert got == [(run_lock.holder(path) or {})["run"]]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null"])
