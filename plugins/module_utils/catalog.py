@@ -9,8 +9,9 @@ the artifacts and images it is made of. A role asks for an artifact by name and 
     catalog = load("2024.1")
     catalog.artifact("containerd", "x86_64", Source("mirror", mirrors=("https://files.bank.example/platform",)))
 
-``catalog/kubernetes.yml`` holds the Kubernetes minors between the releases, ``catalog/images.lock.yml`` the digests of
-images. Nothing here touches the network, and nothing but ``load`` and ``releases`` the disk.
+``catalog/kubernetes.yml`` holds the Kubernetes minors between the releases, ``catalog/images.lock.yml`` and
+``catalog/charts.lock.yml`` the digests of images and of packed charts, by reference. Nothing here touches the network,
+and nothing but ``load`` and ``releases`` the disk.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Source:
     ``upstream``: the project's own URLs. ``mirror``: the same files below each of ``mirrors``, tried in order.
     ``bundle``: the same files below the folder ``bundle`` on the controller. Mirror and bundle have one layout,
     ``<artifact>/<version>/<arch>/<upstream file name>``: a bundle behind any web server is a mirror. (The architecture
-    is in it because some projects give the file for every architecture the same name.)
+    is in it because some projects give the file for every architecture the same name.) Charts lie in it as
+    ``charts/<name>/<version>/<name>-<version>.tgz``.
     """
 
     kind: str = "upstream"
@@ -100,6 +102,31 @@ class Artifact:
         return {**asdict(self), "urls": list(self.urls)}
 
 
+@dataclass(frozen=True)
+class Chart:
+    """One version of a Helm chart, and where to get it packed.
+
+    ``reference`` (``<repository>/<name>:<version>``) is its key in the lock, ``digest`` (``sha256:..``) that of the packed
+    chart: None where nobody has locked it, and then only a lab may use it. From upstream, ``repository`` is an OCI registry
+    (``oci://..``) or an HTTP address with an index.yaml, and ``urls`` is empty: the index knows them. From a mirror,
+    ``urls`` are tried in order. From a bundle, ``path`` is the file on the controller.
+    """
+
+    name: str
+    component: str
+    version: str
+    reference: str
+    repository: str
+    filename: str
+    digest: Optional[str]
+    urls: Tuple[str, ...]
+    path: Optional[str]
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The chart as plain data."""
+        return {**asdict(self), "urls": list(self.urls)}
+
+
 class Catalog:
     """A loaded release.
 
@@ -107,7 +134,7 @@ class Catalog:
         data: the release's file, read.
         origin: what to call it in messages.
         minors: the Kubernetes minors between releases: minor ("1.29") to what is laid over ``data`` for it.
-        digests: the locked digest (``sha256:..``) of an image, by its reference.
+        digests: the locked digest (``sha256:..``) of an image or a packed chart, by its reference.
     """
 
     def __init__(
@@ -137,6 +164,14 @@ class Catalog:
                 if name in self._owner:
                     raise CatalogError(f"{origin}: artifact {name!r} is in {self._owner[name]!r} and {component!r}")
                 self._owner[name] = component
+        self._charts: Dict[str, str] = {}
+        for component, entry in self.components.items():
+            for chart in entry.get("charts", []):
+                if chart["name"] in self._charts:
+                    raise CatalogError(
+                        f"{origin}: chart {chart['name']!r} is in {self._charts[chart['name']]!r} and {component!r}"
+                    )
+                self._charts[chart["name"]] = component
 
     def component(self, name: str) -> Dict[str, Any]:
         """The entry of a component, as it stands in the file."""
@@ -213,7 +248,34 @@ class Catalog:
 
     def charts(self, component: str) -> List[Dict[str, str]]:
         """The charts of a component, in the order of installation: name, repo, version, and digest where known."""
-        return [dict(chart) for chart in self.component(component).get("charts", [])]
+        return [self._with_digest(chart) for chart in self.component(component).get("charts", [])]
+
+    def chart_names(self) -> List[str]:
+        """The names of all charts."""
+        return sorted(self._charts)
+
+    def chart(self, name: str, source: Optional[Source] = None) -> Chart:
+        """The chart ``name`` from ``source`` (default: upstream), with its digest where it is locked."""
+        source = source or Source()
+        try:
+            component = self._charts[name]
+        except KeyError:
+            raise CatalogError(f"{self.origin}: no chart {name!r}; {nearest(name, self._charts)}") from None
+        entry = next(chart for chart in self.charts(component) if chart["name"] == name)
+        version, repository = str(entry["version"]), str(entry["repo"]).rstrip("/")
+        filename = f"{name}-{version}.tgz"
+        layout = "/".join(("charts", name, version, filename))
+        return Chart(
+            name=name,
+            component=component,
+            version=version,
+            reference=chart_reference(entry),
+            repository=repository,
+            filename=filename,
+            digest=entry.get("digest"),
+            urls=tuple(f"{base.rstrip('/')}/{layout}" for base in source.mirrors) if source.kind == "mirror" else (),
+            path=os.path.join(source.bundle, layout) if source.kind == "bundle" else None,
+        )
 
     def versions(self, names: Iterable[str], today: str) -> List[Dict[str, Any]]:
         """Component, version, eol (a date or None), state (current, eol) and licence of components, sorted by wave.
@@ -264,6 +326,11 @@ class Catalog:
         data["kubernetes"] = data["components"]["kubernetes"]["version"]
         return Catalog(data, f"catalog/kubernetes.yml ({minor})", self._minors, self._digests)
 
+    def _with_digest(self, chart: Mapping[str, str]) -> Dict[str, str]:
+        """A chart's entry; a digest that the file gives itself goes before the lock's."""
+        locked = self._digests.get(chart_reference(chart))
+        return {**({"digest": locked} if locked else {}), **chart}
+
     def _locked(self, reference: str) -> str:
         digest = self._digests.get(reference)
         return f"{reference}@{digest}" if digest else reference
@@ -312,8 +379,16 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
         data,
         origin=f"catalog/{release}.yml",
         minors=_read(os.path.join(folder, "kubernetes.yml"))["minors"],
-        digests=_read(os.path.join(folder, "images.lock.yml"))["images"],
+        digests={
+            **_read(os.path.join(folder, "images.lock.yml"))["images"],
+            **_read(os.path.join(folder, "charts.lock.yml"))["charts"],
+        },
     )
+
+
+def chart_reference(chart: Mapping[str, str]) -> str:
+    """The key of a chart in the lock: ``<repository>/<name>:<version>``."""
+    return f"{str(chart['repo']).rstrip('/')}/{chart['name']}:{chart['version']}"
 
 
 def _read(path: str) -> Dict[str, Any]:

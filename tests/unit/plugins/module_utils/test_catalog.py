@@ -337,6 +337,59 @@ def test_charts_of_a_component_in_order() -> None:
     assert catalog.load("2024.1").charts("runc") == []
 
 
+def with_charts(digests: dict[str, str] | None = None, **chart: str) -> catalog.Catalog:
+    entry = {"version": "1", "charts": [{"name": "app", "repo": "https://c.example/r/", "version": "1.2.3", **chart}]}
+    data = {"schema": 1, "release": "1", "kubernetes": "1", "state": "current", "components": {"thing": entry}}
+    return catalog.Catalog(data, digests=digests)
+
+
+def test_a_chart_from_each_source() -> None:
+    upstream = with_charts().chart("app")
+    assert upstream.as_dict() == {
+        "name": "app",
+        "component": "thing",
+        "version": "1.2.3",
+        "reference": "https://c.example/r/app:1.2.3",
+        "repository": "https://c.example/r",
+        "filename": "app-1.2.3.tgz",
+        "digest": None,
+        "urls": [],
+        "path": None,
+    }
+    mirror = with_charts().chart("app", Source("mirror", mirrors=("https://one.example/", "https://two.example")))
+    assert mirror.urls == (
+        "https://one.example/charts/app/1.2.3/app-1.2.3.tgz",
+        "https://two.example/charts/app/1.2.3/app-1.2.3.tgz",
+    )
+    bundle = with_charts().chart("app", Source("bundle", bundle="/srv/bundle"))
+    assert (bundle.urls, bundle.path) == ((), "/srv/bundle/charts/app/1.2.3/app-1.2.3.tgz")
+
+
+def test_a_locked_chart_has_its_digest_and_the_file_s_own_goes_first() -> None:
+    locked_digest, own = f"sha256:{'1' * 64}", f"sha256:{SHA}"
+    digests = {"https://c.example/r/app:1.2.3": locked_digest}
+    assert with_charts(digests).chart("app").digest == locked_digest
+    assert with_charts(digests).charts("thing")[0]["digest"] == locked_digest
+    assert with_charts(digests, digest=own).chart("app").digest == own
+    assert with_charts(digests, version="1.2.4").chart("app").digest is None  # a lock belongs to a version
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_chart_is_found_by_its_name(release: str) -> None:
+    loaded = catalog.load(release)
+    assert loaded.chart("cert-manager").component == "cert-manager"
+    assert len(loaded.chart_names()) == sum(len(loaded.charts(name)) for name in loaded.components) > 30
+    with pytest.raises(CatalogError, match=r"no chart 'cert-manger'; did you mean 'cert-manager'\?"):
+        loaded.chart("cert-manger")
+
+
+def test_a_chart_has_one_component() -> None:
+    entry = {"version": "1", "charts": [{"name": "same", "repo": "https://x/y", "version": "1"}]}
+    data = {"schema": 1, "release": "1", "kubernetes": "1", "state": "eol", "components": {"a": entry, "b": entry}}
+    with pytest.raises(CatalogError, match="chart 'same' is in 'a' and 'b'"):
+        catalog.Catalog(data)
+
+
 @pytest.mark.parametrize("release", RELEASES)
 def test_components_are_sorted_by_wave(release: str) -> None:
     components = catalog.load(release).components
