@@ -106,10 +106,10 @@ class Artifact:
 class Chart:
     """One version of a Helm chart, and where to get it packed.
 
-    ``reference`` (``<repository>/<name>:<version>``) is its key in the lock, ``digest`` (``sha256:..``) that of the packed
-    chart: None where nobody has locked it, and then only a lab may use it. From upstream, ``repository`` is an OCI registry
-    (``oci://..``) or an HTTP address with an index.yaml, and ``urls`` is empty: the index knows them. From a mirror,
-    ``urls`` are tried in order. From a bundle, ``path`` is the file on the controller.
+    ``reference`` (``<repository>/<name>:<version>``) is its key in the lock, ``digest`` (``sha256:..``) that of the
+    packed chart: None where nobody has locked it, and then only a lab may use it. From upstream, ``repository`` is an
+    OCI registry (``oci://..``) or an HTTP address with an index.yaml, and ``urls`` is empty: the index knows them.
+    From a mirror, ``urls`` are tried in order. From a bundle, ``path`` is the file on the controller.
     """
 
     name: str
