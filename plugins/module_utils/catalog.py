@@ -11,12 +11,13 @@ the artifacts and images it is made of. A role asks for an artifact by name and 
 
 ``catalog/kubernetes.yml`` holds the Kubernetes minors between the releases, ``catalog/images.lock.yml`` and
 ``catalog/charts.lock.yml`` the digests of images and of packed charts, by reference. Nothing here touches the network,
-and nothing but ``load`` and ``releases`` the disk.
+and nothing but ``load``, ``releases`` and ``bundle_index`` the disk.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.ab
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 ANY_ARCHITECTURE = "any"  # the key of a digest that holds for every architecture (charts, manifests)
 SOURCES = ("upstream", "mirror", "bundle")
+BUNDLE_INDEX = "bundle.json"
 _RELEASE = re.compile(r"[0-9]{4}\.[0-9]+")
 
 
@@ -384,6 +386,35 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
             **_read(os.path.join(folder, "charts.lock.yml"))["charts"],
         },
     )
+
+
+def bundle_index(folder: str, release: str = "") -> Dict[str, Any]:
+    """The index of a bundle: release, files, what is missing.
+
+    Args:
+        folder: of the bundle, on the controller.
+        release: what the bundle must be of; empty for any.
+
+    Raises:
+        CatalogError: the index is damaged, or that of another release.
+        FileNotFoundError: there is none.
+    """
+    path = os.path.join(folder, BUNDLE_INDEX)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            index = json.load(stream)
+        good = index["schema"] == SCHEMA and isinstance(index["release"], str) and isinstance(index["files"], dict)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogError(
+            f"{path}: a damaged index ({error!r}): carry the bundle over again, or make it again"
+        ) from error
+    if not good:
+        raise CatalogError(f"{path}: not an index that this collection reads: make the bundle again")
+    if release and index["release"] != release:
+        raise CatalogError(f"{folder} is a bundle of another release, {index['release']} in place of {release}")
+    return dict(index)
 
 
 def chart_reference(chart: Mapping[str, str]) -> str:

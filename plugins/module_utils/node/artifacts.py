@@ -10,25 +10,20 @@ one before it is kept, so that a unit that does not start with the new one can g
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional
 
+from ansible_collections.banking.platform.plugins.module_utils.download import download_from
 from ansible_collections.banking.platform.plugins.module_utils.node.files import digest_of, remove, replace_link
 from ansible_collections.banking.platform.plugins.module_utils.node.system import System
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 
 _PARALLEL = 4
-_TIMEOUT = 30
-_TRIES = 3
-_PIECE = 1 << 20
 
 
 @dataclass
@@ -163,18 +158,13 @@ class Artifacts:
             self._unpack(artifact, artifact.file)
             return
         path = os.path.join(self.system.cache_dir, artifact.sha256)
-        troubles = []
-        for url in artifact.urls:
-            try:
-                download(url, path, artifact.sha256)
-                break
-            except Failure as failure:
-                troubles.append(f"{url}: {failure.cause}")
-        else:
+        try:
+            download_from(artifact.urls, path, artifact.sha256)
+        except Failure as failure:
             raise Failure(
-                f"artifact {artifact.name} {artifact.version} cannot be had: " + "; ".join(troubles),
+                f"artifact {artifact.name} {artifact.version} cannot be had: {failure.cause}",
                 "look at artifacts_source, the mirror, and the way there from this node",
-            )
+            ) from failure
         self._unpack(artifact, path)
         os.unlink(path)
 
@@ -198,65 +188,6 @@ class Artifacts:
             ) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-
-
-def download(url: str, path: str, sha256: str) -> None:
-    """Download a file and check it; what an earlier try left at `<path>.part` is gone on with.
-
-    Args:
-        url: where from; http, https or file.
-        path: where to; it appears only when it is whole and right.
-        sha256: what it must be, in hexadecimal.
-
-    Raises:
-        Failure: with the last cause, after some tries.
-    """
-    if os.path.exists(path) and digest_of(path) == sha256:
-        return
-    part = f"{path}.part"
-    cause = ""
-    for _try in range(_TRIES):
-        resumed = os.path.exists(part)
-        try:
-            complete = _continue(url, part)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            cause = str(getattr(error, "reason", error))
-            if isinstance(error, urllib.error.HTTPError):
-                cause = f"HTTP {error.code} {error.reason}"
-                if error.code == 416:
-                    os.unlink(part)
-                    continue
-                if error.code < 500:
-                    break
-            continue
-        if not complete:
-            cause = f"the download ended early, after {os.path.getsize(part)} bytes"
-        elif digest_of(part) == sha256:
-            os.rename(part, path)
-            return
-        else:
-            cause = f"SHA-256 is {digest_of(part)}, the catalog says {sha256}"
-            os.unlink(part)
-            if not resumed:
-                break
-    raise Failure(cause)
-
-
-def _continue(url: str, part: str) -> bool:
-    """Fetch what is missing of a file. Returns whether the server sent as much as it had said."""
-    have = os.path.getsize(part) if os.path.exists(part) else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "banking.platform"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with urllib.request.build_opener().open(request, timeout=_TIMEOUT) as answer:
-        resumed = have and getattr(answer, "status", None) == 206
-        expected = answer.headers.get("Content-Length")
-        received = 0
-        with open(part, "ab" if resumed else "wb") as file:
-            for piece in iter(lambda: answer.read(_PIECE), b""):
-                file.write(piece)
-                received += len(piece)
-    return expected is None or received >= int(expected)
 
 
 def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.banking.platform.plugins.module_utils.node.artifacts import download
+from ansible_collections.banking.platform.plugins.module_utils.download import download
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
 from .conftest import Faults, Node, in_child, kill, mount, no_space
