@@ -55,6 +55,11 @@ def _browser() -> str:
     return "" if chromium() else "chromium is missing: apt-get install chromium"
 
 
+def _registry() -> str:
+    absent = [name for name in ("docker-registry", "skopeo") if not shutil.which(name)]
+    return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}" if absent else ""
+
+
 def _nothing() -> str:
     return ""
 
@@ -66,6 +71,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "api": _api,
     "vm": _vm,
     "browser": _browser,
+    "registry": _registry,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -77,6 +83,7 @@ FOLDERS = {
     "tests/integration/vm": "vm",
     "tests/integration/evidence": "browser",
     "tests/integration/kube": "api",
+    "tests/integration/registry": "registry",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }

@@ -140,6 +140,8 @@ class ActionModule(ActionBase):
                     for key in ("artifacts_source", "artifacts_mirror", "artifacts_bundle")
                 }
             )
+            if source.kind == "bundle":
+                self._must_be_of(source.bundle, str(release))
             entries = catalog.load(release, overrides=self._variable("platform_catalog_overrides", variables))
             return {
                 name: self._resolved(entries.artifact(name, facts.get("architecture", ""), source), options or {})
@@ -147,6 +149,16 @@ class ActionModule(ActionBase):
             }
         except catalog.CatalogError as error:
             raise Failure(str(error)) from error
+
+    @staticmethod
+    def _must_be_of(bundle: str, release: str) -> None:
+        try:
+            catalog.bundle_index(bundle, release)
+        except FileNotFoundError:
+            raise Failure(
+                f"artifacts_bundle: {bundle} has no {catalog.BUNDLE_INDEX}: it is no bundle",
+                "correct the path, or make the bundle with playbooks/bundle.yml",
+            ) from None
 
     def _resolved(self, artifact: catalog.Artifact, options: Mapping[str, Any]) -> dict[str, Any]:
         if artifact.path is not None:

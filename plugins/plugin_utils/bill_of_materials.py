@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
@@ -34,14 +34,10 @@ def render(release: str, files: Mapping[str, Mapping[str, Any]]) -> str:
         release: of the platform.
         files: by path, with kind, name, version, component, licence, sha256 and what else the index has of them.
     """
-    bom = Bom(
-        components=[_component(path, file) for path, file in files.items()],
-        metadata=BomMetaData(
-            component=Component(
-                name="banking.platform bundle", version=release, type=ComponentType.PLATFORM, bom_ref="bundle"
-            )
-        ),
-    )
+    whole = Component(name="banking.platform bundle", version=release, type=ComponentType.PLATFORM, bom_ref="bundle")
+    parts = [_component(path, file) for path, file in files.items()]
+    bom = Bom(components=parts, metadata=BomMetaData(component=whole))
+    bom.register_dependency(whole, parts)
     document = json.loads(JsonV1Dot6(bom).output_as_string())
     # The same files are the same bill: nothing in it may depend on when it was written.
     document["metadata"].pop("timestamp", None)

@@ -159,8 +159,11 @@ class Registry:
         return {f"sha256:{digest_of(path)}": path for path in files}
 
     def _run(self, *arguments: str) -> bytes:
+        # Podman reads this variable; skopeo has only a flag for it.
+        conf = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+        command = [self.program, *(["--registries-conf", conf] if conf else []), *arguments]
         try:
-            done = subprocess.run([self.program, *arguments], capture_output=True, timeout=self.timeout, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=self.timeout, check=False)
         except OSError as error:
             raise Failure(f"{self.program}: {error.strerror}", "install skopeo on the controller") from error
         except subprocess.TimeoutExpired as error:

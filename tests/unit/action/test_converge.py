@@ -194,6 +194,8 @@ class TestArtifacts:
 
     def test_of_a_bundle_are_brought_when_the_node_lacks_them(self, catalog: Controller) -> None:
         catalog.variables.update(artifacts_source="bundle", artifacts_bundle=str(catalog.folder / "bundle"))
+        release = catalog.variables["platform_release"]
+        catalog.put("bundle/bundle.json", json.dumps({"schema": 1, "release": release, "files": {}}))
         catalog.run(artifacts={"runc": {}})
         assert catalog.sent[0]["artifacts"]["runc"]["bundled"] is True
         assert catalog.brought == []
@@ -210,6 +212,22 @@ class TestArtifacts:
         assert "missing_artifacts" not in result
         assert catalog.brought == [local]
         assert catalog.sent[1]["artifacts"]["runc"]["file"] == "/tmp/of-the-node/runc"
+
+    @pytest.mark.parametrize(
+        ("index", "message"),
+        [
+            (None, "has no bundle.json: it is no bundle"),
+            ('{"schema": 1, "release": "1999.1", "files": {}}', "is a bundle of another release, 1999.1 in place of"),
+            ('{"schema": 1, "release": "2024', "a damaged index"),
+            ('{"schema": 7, "release": "2024.1", "files": {}}', "not an index that this collection reads"),
+        ],
+    )
+    def test_of_a_wrong_bundle_are_refused(self, catalog: Controller, index: str | None, message: str) -> None:
+        catalog.variables.update(artifacts_source="bundle", artifacts_bundle=str(catalog.folder / "bundle"))
+        if index:
+            catalog.put("bundle/bundle.json", index)
+        assert message in catalog.fail(artifacts={"runc": {}})
+        assert catalog.sent == []
 
     def test_are_not_looked_up_when_none_is_asked_for(self, controller: Controller) -> None:
         assert not controller.run().get("failed")

@@ -163,7 +163,12 @@ def test_a_lab_that_tests_left_behind_is_removed(
 
 @pytest.mark.parametrize(
     ("path", "suite"),
-    [("tests/unit/x/test_y.py", "unit"), ("tests/integration/test_y.py", "lab"), ("tests/e2e/test_y.py", "lab")],
+    [
+        ("tests/unit/x/test_y.py", "unit"),
+        ("tests/integration/test_y.py", "lab"),
+        ("tests/integration/registry/test_y.py", "registry"),
+        ("tests/e2e/test_y.py", "lab"),
+    ],
 )
 def test_suite_of_a_folder(path: str, suite: str) -> None:
     assert suites.suite_of(path) == suite
