@@ -1,0 +1,585 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boundary to a Kubernetes API server: JSON in, JSON out, over one pool of kept-alive connections.
+
+The package `kubernetes` finds the server and the credentials (kubeconfig, context, in-cluster, exec plugins, proxies); its
+model classes, which are slow, are not used. Everything that can go wrong comes as `ApiError`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+
+FIELD_MANAGER = "banking.platform"
+
+# Worth another attempt: the server says so itself, or a proxy before it does.
+_AGAIN = (429, 500, 502, 503, 504)
+# A 500 that is not a webhook's which isn't up yet seldom heals.
+_MOST_INTERNAL_ERRORS = 4
+_PAGE = 500
+_PARALLEL = 8
+_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ApiError(Failure):
+    """An answer that is not the one asked for.
+
+    Attributes:
+        method, path: the request.
+        status: the HTTP status; 0 when there was no answer.
+        reason: the API's word for it: Conflict, Forbidden, Invalid, NotFound, AlreadyExists, ...
+        body: the API's Status object, or {}.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        next_step: str = "",
+        *,
+        method: str = "",
+        path: str = "",
+        status: int = 0,
+        reason: str = "",
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(cause, next_step)
+        self.method, self.path, self.status, self.reason = method, path, status, reason
+        self.body = body or {}
+
+    @property
+    def causes(self) -> list[dict[str, Any]]:
+        """The details of the Status object: one dict a field, with reason, message and field."""
+        return (self.body.get("details") or {}).get("causes") or []
+
+
+class Unreachable(ApiError):
+    """There is no API server, or none that answers."""
+
+
+class Forbidden(ApiError):
+    """A right is missing."""
+
+
+class Conflict(ApiError):
+    """Another field manager owns a field, or the object has changed meanwhile."""
+
+
+class NotFound(ApiError):
+    """There is no such object, namespace or kind."""
+
+
+class Connection:
+    """Where the server is and who we are: what a pool of connections is made from.
+
+    Args:
+        url: the server's URL.
+        pool: arguments of urllib3's PoolManager.
+        headers: sent with each request.
+        proxy: arguments of urllib3's ProxyManager, or empty.
+        user: how errors call it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        pool: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: Mapping[str, Any] | None = None,
+        user: str = "",
+    ) -> None:
+        self.url, self.pool, self.headers = url.rstrip("/"), dict(pool or {}), dict(headers or {})
+        self.proxy, self.user = dict(proxy or {}), user
+
+    def manager(self, size: int) -> Any:
+        """Make the pool."""
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        options = {"maxsize": size, "block": True, "retries": False, **self.pool}
+        if self.proxy:
+            if str(self.proxy["proxy_url"]).startswith("socks"):
+                from urllib3.contrib.socks import SOCKSProxyManager
+
+                return SOCKSProxyManager(self.proxy["proxy_url"], **options)
+            return urllib3.ProxyManager(**self.proxy, **options)
+        return urllib3.PoolManager(**options)
+
+
+class Client:
+    """Requests to one API server.
+
+    Args:
+        connect: gives the connection, and gives it anew when the credentials have expired.
+        retry_for: how long, in seconds, a request is tried again when the server is away or busy.
+        sleep, clock: for tests.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        retry_for: float = 60,
+        parallel: int = _PARALLEL,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect, self._sleep, self._clock = connect, sleep, clock
+        self.retry_for, self.parallel = retry_for, parallel
+        self.requests: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._connection = connect()
+        self._pool = self._connection.manager(parallel)
+        self._reached = False
+        self._stopped = False
+
+    @property
+    def url(self) -> str:
+        """The server's URL, as errors name it."""
+        return self._connection.url
+
+    # What is asked for
+
+    def get(self, path: str, accept: str = "application/json") -> dict[str, Any]:
+        """Read one object."""
+        return self._request("GET", path, accept=accept)[1]
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """Read one object, or None when it isn't there."""
+        try:
+            return self.get(path)
+        except NotFound:
+            return None
+
+    def list(
+        self, path: str, labels: str = "", fields: str = "", metadata_only: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Read a collection page by page, one object at a time; they come without apiVersion and kind."""
+        accept = "application/json"
+        if metadata_only:
+            accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+        wanted = {"labelSelector": labels, "fieldSelector": fields, "limit": str(_PAGE)}
+        query = {key: value for key, value in wanted.items() if value}
+        seen: set[str] = set()
+        restarts = 0
+        while True:
+            try:
+                page = self._request("GET", path, query=query, accept=accept)[1]
+            except ApiError as error:
+                # The snapshot that `continue` pointed into is gone (410): from the start, leaving out what was given.
+                if error.status != 410 or "continue" not in query or restarts >= 3:
+                    raise
+                restarts += 1
+                query.pop("continue")
+                continue
+            for item in page.get("items") or ():
+                uid = item["metadata"].get("uid", "")
+                if not restarts or uid not in seen:
+                    yield item
+                seen.add(uid)
+            query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+            if not query["continue"]:
+                return
+
+    def apply(
+        self, path: str, body: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
+    ) -> tuple[bool, dict[str, Any]]:
+        """Apply one object server-side, strictly.
+
+        Returns:
+            Whether it is new, and the object.
+
+        Raises:
+            Conflict: another field manager owns a field, and `force` is not set.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", "force": "true" if force else "false"}
+        status, answer = self._request(
+            "PATCH", path, query=_dry(query, dry_run), body=body, content="application/apply-patch+yaml"
+        )
+        return status == 201, answer
+
+    def patch(self, path: str, body: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        """Change one object by a merge patch."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._request(
+            "PATCH", path, query=_dry(query, dry_run), body=body, content="application/merge-patch+json"
+        )[1]
+
+    def create(self, path: str, body: Mapping[str, Any], retry_busy: bool = True) -> dict[str, Any]:
+        """Create one object, or call a subresource such as `eviction`; `retry_busy=False` hands 429 to the caller."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._request("POST", path, query=query, body=body, retry_busy=retry_busy)[1]
+
+    def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace one object as it was read: a change in between is a Conflict."""
+        return self._request("PUT", path, query={"fieldManager": FIELD_MANAGER}, body=body)[1]
+
+    def delete(self, path: str, uid: str = "", dry_run: bool = False, propagation: str = "Background") -> bool:
+        """Delete one object, when it is still the one with this uid. False when it wasn't there."""
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self._request("DELETE", path, query=_dry({}, dry_run), body=body)
+        except NotFound:
+            return False
+        return True
+
+    def version(self) -> dict[str, Any]:
+        """The server's version: major, minor, gitVersion."""
+        return self.get("/version")
+
+    # Many at once
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result | Failure]:
+        """Do the same with many items, a few at a time.
+
+        Returns:
+            For each item, in order, what came of it: a result, or the Failure.
+
+        Raises:
+            Unreachable: the server is gone; what had not begun is left.
+        """
+        todo = list(items)
+        if len(todo) < 2:
+            return [self._guarded(work, item) for item in todo]
+        with ThreadPoolExecutor(min(self.parallel, len(todo))) as pool:
+            futures: list[Future[Result | Failure]] = [pool.submit(self._guarded, work, item) for item in todo]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            broken = next(filter(None, (future.exception() for future in futures if future.done())), None)
+            if broken:
+                self._stopped = True
+                for future in futures:
+                    future.cancel()
+        self._stopped = False
+        if broken:
+            raise broken
+        return [future.result() for future in futures]
+
+    @staticmethod
+    def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
+        try:
+            return work(item)
+        except Unreachable:
+            raise
+        except Failure as failure:
+            return failure
+
+    # One request
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        accept: str = "application/json",
+        retry_busy: bool = True,
+    ) -> tuple[int, dict[str, Any]]:
+        import urllib3
+
+        url = path + (f"?{urlencode(query)}" if query else "")
+        data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
+        deadline = self._clock() + self.retry_for
+        attempt = internal = 0
+        refreshed = False
+        while True:
+            with self._lock:
+                connection, pool = self._connection, self._pool
+                self.requests[method] = self.requests.get(method, 0) + 1
+            headers = {**connection.headers, "Accept": accept}
+            if data is not None:
+                headers["Content-Type"] = content
+            hint = ""
+            try:
+                answer = pool.request(
+                    method,
+                    connection.url + url,
+                    body=data,
+                    headers=headers,
+                    timeout=urllib3.Timeout(connect=10, read=65),
+                    redirect=False,
+                )
+            except urllib3.exceptions.HTTPError as error:
+                failure: ApiError = self._unreachable(connection, method, path, error)
+                # A certificate that isn't trusted will not be by waiting; nor is there sense in waiting long for a
+                # server that was not there in the first place.
+                if isinstance(_root(error), urllib3.exceptions.SSLError):
+                    raise failure from error
+                if not self._reached:
+                    deadline = min(deadline, self._clock() + max(0.0, 5 - attempt))
+            else:
+                self._reached = True
+                if answer.status < 300:
+                    return answer.status, _decoded(answer.data)
+                failure = failure_of(method, path, answer.status, answer.data, connection.user)
+                if answer.status == 401 and not refreshed:
+                    refreshed = True
+                    self._refresh(connection)
+                    continue
+                if answer.status not in _AGAIN or (answer.status == 429 and not retry_busy):
+                    raise failure
+                internal += answer.status == 500 and "webhook" not in failure.cause
+                if internal > _MOST_INTERNAL_ERRORS:
+                    raise failure
+                hint = answer.headers.get("Retry-After") or ""
+            attempt += 1
+            pause = self._pause(attempt, hint)
+            if self._stopped or self._clock() + pause > deadline:
+                raise failure
+            self._sleep(pause)
+
+    @staticmethod
+    def _pause(attempt: int, hint: str) -> float:
+        if hint.isdigit():
+            return float(hint)
+        return min(_LONGEST_PAUSE, _PAUSE * 2 ** min(attempt - 1, 10)) * (0.5 + random.random() / 2)  # noqa: S311
+
+    def _refresh(self, used: Connection) -> None:
+        """Ask for credentials anew, once for all the requests that the old ones were refused for."""
+        with self._lock:
+            if self._connection is used:
+                fresh = self._connect()
+                if fresh.url != used.url or fresh.pool != used.pool or fresh.proxy != used.proxy:
+                    self._pool = fresh.manager(self.parallel)
+                self._connection = fresh
+
+    @staticmethod
+    def _unreachable(connection: Connection, method: str, path: str, error: Exception) -> Unreachable:
+        root = _root(error)
+        why = re.sub(r"^.*?(?:object|HTTPSConnection|HTTPConnection)[^>]*>?: ", "", str(root)) or type(root).__name__
+        return Unreachable(
+            f"the API server {connection.url} cannot be reached: {why}",
+            "check that it runs, and kubeconfig, context or host; behind a proxy, proxy and no_proxy",
+            method=method,
+            path=path,
+            reason="Unreachable",
+        )
+
+
+def _root(error: Exception) -> Exception:
+    reason = getattr(error, "reason", None)
+    return _root(reason) if isinstance(reason, Exception) else error
+
+
+def _dry(query: dict[str, str], dry_run: bool) -> dict[str, str]:
+    return {**query, "dryRun": "All"} if dry_run else query
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    return json.loads(data) if data else {}
+
+
+_DENIED = re.compile(
+    r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) (?:resource "(?P<resource>[^"]*)"|path "(?P<path>[^"]*)")'
+    r'(?: in API group "(?P<group>[^"]*)")?(?P<where> in the namespace "(?P<namespace>[^"]*)"| at the cluster scope)?'
+)
+
+
+def failure_of(method: str, path: str, status: int, data: bytes, user: str = "") -> ApiError:
+    """Make an error of an answer.
+
+    Args:
+        method, path: the request.
+        status: the HTTP status.
+        data: the answer's body: a Status object, or whatever a proxy says.
+        user: who asked, for errors of authentication.
+    """
+    try:
+        body = json.loads(data)
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    said = str(body.get("message") or data[:300].decode(errors="replace").strip() or "no reason given")
+    about: dict[str, Any] = {
+        "method": method,
+        "path": path,
+        "status": status,
+        "reason": str(body.get("reason") or ""),
+        "body": body,
+    }
+    if status == 401:
+        return ApiError(
+            f"the API server does not accept the credentials{f' of {user}' if user else ''} (401)",
+            "log in again, or renew the token or certificate in the kubeconfig",
+            **about,
+        )
+    if status == 403:
+        denied = _DENIED.search(said)
+        if not denied:
+            return Forbidden(said, "", **about)
+        resource = denied["resource"] or denied["path"]
+        resource += f".{denied['group']}" if denied["group"] else ""
+        where = f"in namespace {denied['namespace']}" if denied["namespace"] else "in the whole cluster"
+        return Forbidden(
+            f"{denied['user']} has no right to {denied['verb']} {resource} {where}",
+            f"bind it a role with the verb {denied['verb']} on {resource}",
+            **about,
+        )
+    if status == 404:
+        return NotFound(said, "", **about)
+    if status == 409:
+        return Conflict(said, "", **about)
+    if status == 422:
+        return ApiError(said, "", **about)
+    return ApiError(f"{said} ({status})" if str(status) not in said else said, "", **about)
+
+
+# Where the server is
+
+
+def connector(options: Mapping[str, Any]) -> Callable[[], Connection]:
+    """Give the function that finds server and credentials by kubernetes.core's usual options.
+
+    Args:
+        options: kubeconfig, context, host, api_key, username, password, client_cert, client_key, ca_cert,
+            validate_certs, proxy, no_proxy, proxy_headers, impersonate_user, impersonate_groups; each may come from
+            K8S_AUTH_* in the environment instead.
+
+    Raises:
+        ApiError (by the function): there is no usable configuration.
+    """
+    return lambda: _connection({name: _option(options, name) for name in _OPTIONS})
+
+
+# Option: the name in the environment after K8S_AUTH_, where it is another one.
+_OPTIONS = {
+    "kubeconfig": "",
+    "context": "",
+    "host": "",
+    "api_key": "",
+    "username": "",
+    "password": "",
+    "client_cert": "CERT_FILE",
+    "client_key": "KEY_FILE",
+    "ca_cert": "SSL_CA_CERT",
+    "validate_certs": "VERIFY_SSL",
+    "proxy": "",
+    "no_proxy": "",
+    "proxy_headers": "",
+    "impersonate_user": "",
+    "impersonate_groups": "",
+}
+
+
+def _option(options: Mapping[str, Any], name: str) -> Any:
+    given = options.get(name)
+    if given is not None:
+        return given
+    if name == "proxy_headers":
+        found = {key: os.environ.get(f"K8S_AUTH_PROXY_HEADERS_{key.upper()}") for key in _PROXY_HEADERS}
+        return {key: value for key, value in found.items() if value} or None
+    text = os.environ.get(f"K8S_AUTH_{name.upper()}") or os.environ.get(f"K8S_AUTH_{_OPTIONS[name] or '-'}")
+    if text is None:
+        return None
+    if name == "validate_certs":
+        return text.lower() not in ("0", "false", "no")
+    return [word for word in text.split(",") if word] if name == "impersonate_groups" else text
+
+
+_PROXY_HEADERS = ("proxy_basic_auth", "basic_auth", "user_agent")
+
+
+def _connection(options: Mapping[str, Any]) -> Connection:
+    import urllib3
+
+    from_options = options["host"] and (
+        options["api_key"] or (options["username"] and options["password"]) or options["client_cert"]
+    )
+    configuration = None if from_options else _configuration(options)
+    headers = {"User-Agent": FIELD_MANAGER}
+
+    def setting(option: str, name: str) -> Any:
+        return options[option] if options[option] is not None else getattr(configuration, name, None)
+
+    verify = setting("validate_certs", "verify_ssl")
+    pool = {
+        "cert_reqs": "CERT_NONE" if verify is False else "CERT_REQUIRED",
+        "ca_certs": setting("ca_cert", "ssl_ca_cert"),
+        "cert_file": setting("client_cert", "cert_file"),
+        "key_file": setting("client_key", "key_file"),
+        "server_hostname": getattr(configuration, "tls_server_name", None),
+    }
+    pool = {key: value for key, value in pool.items() if value}
+    if options["api_key"]:
+        headers["authorization"] = f"Bearer {options['api_key']}"
+    elif options["username"] and options["password"]:
+        headers.update(urllib3.util.make_headers(basic_auth=f"{options['username']}:{options['password']}"))
+    elif configuration is not None:
+        token = configuration.get_api_key_with_prefix("BearerToken") or configuration.api_key.get("authorization")
+        if token:
+            headers["authorization"] = token
+    if options["impersonate_user"]:
+        headers["Impersonate-User"] = options["impersonate_user"]
+    url = str(options["host"] or configuration.host).rstrip("/")  # type: ignore[union-attr]
+    if not url.startswith("https:"):
+        pool.clear()
+    proxy = _proxy(url, setting("proxy", "proxy"), setting("no_proxy", "no_proxy"), options["proxy_headers"])
+    if options["impersonate_groups"]:
+        groups = urllib3.HTTPHeaderDict(headers)
+        for group in options["impersonate_groups"]:
+            groups.add("Impersonate-Group", group)
+        return Connection(url, pool, groups, proxy)  # type: ignore[arg-type]
+    return Connection(url, pool, headers, proxy, user=options["context"] or "")
+
+
+def _proxy(url: str, proxy: str | None, no_proxy: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
+    if not proxy:
+        return {}
+    import urllib3
+    from kubernetes.client.rest import should_bypass_proxies
+
+    if should_bypass_proxies(url, no_proxy or ""):
+        return {}
+    return {"proxy_url": proxy, "proxy_headers": urllib3.util.make_headers(**headers) if headers else None}
+
+
+def _configuration(options: Mapping[str, Any]) -> Any:
+    """Let the package `kubernetes` read what it knows how to read."""
+    try:
+        from kubernetes import config
+        from kubernetes.client import Configuration
+    except ImportError as error:
+        raise ApiError(
+            f"the Python package kubernetes is missing: {error}", "install requirements.txt on the controller"
+        ) from error
+    configuration = Configuration()
+    kubeconfig, context = options["kubeconfig"], options["context"]
+    try:
+        if isinstance(kubeconfig, Mapping):
+            config.load_kube_config_from_dict(kubeconfig, context, configuration, persist_config=False)
+        elif kubeconfig or context:
+            config.load_kube_config(kubeconfig or None, context, configuration, persist_config=False)
+        else:
+            try:
+                config.load_incluster_config(configuration)
+            except config.ConfigException:
+                config.load_kube_config(None, None, configuration, persist_config=False)
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        where = kubeconfig if isinstance(kubeconfig, str) else "the configuration given" if kubeconfig else "any place"
+        raise Unreachable(
+            f"no usable Kubernetes configuration in {where}: {error}",
+            "name one by kubeconfig (and context), by host and api_key, or by K8S_AUTH_KUBECONFIG",
+            reason="Unreachable",
+        ) from error
+    return configuration
+
+
+def escape(part: str) -> str:
+    """A name as a part of a path: RBAC names may hold colons and slashes."""
+    return quote(part, safe=":")
