@@ -26,7 +26,7 @@ from ansible_collections.banking.platform.plugins.module_utils.kube.client impor
 )
 from ansible_collections.banking.platform.plugins.module_utils.kube.discovery import Discovery, Resource
 from ansible_collections.banking.platform.plugins.module_utils.kube.inventory import Inventory
-from ansible_collections.banking.platform.plugins.module_utils.kube.wait import Waiter, verdict
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import NotReady, Waiter, verdict
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, PlanFailed, Step
 
 _CRD = "CustomResourceDefinition"
@@ -34,11 +34,29 @@ _CRD = "CustomResourceDefinition"
 # is no order.
 _ORDER = (
     ("Namespace", _CRD),
-    ("PriorityClass", "RuntimeClass", "StorageClass", "VolumeSnapshotClass", "IngressClass", "CSIDriver", "ResourceQuota"),
+    (
+        "PriorityClass",
+        "RuntimeClass",
+        "StorageClass",
+        "VolumeSnapshotClass",
+        "IngressClass",
+        "CSIDriver",
+        "ResourceQuota",
+    ),
     ("NetworkPolicy", "LimitRange", "ServiceAccount", "PodDisruptionBudget", "ClusterRole", "Role"),
     ("ClusterRoleBinding", "RoleBinding", "Secret", "ConfigMap", "PersistentVolume", "PersistentVolumeClaim"),
     ("Service",),
-    ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet", "Pod", "Job", "CronJob", "HorizontalPodAutoscaler", "Ingress"),
+    (
+        "DaemonSet",
+        "Deployment",
+        "ReplicaSet",
+        "StatefulSet",
+        "Pod",
+        "Job",
+        "CronJob",
+        "HorizontalPodAutoscaler",
+        "Ingress",
+    ),
     (),
     ("APIService", "ValidatingAdmissionPolicy"),
     ("ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"),
@@ -66,6 +84,7 @@ class Wish:
         objects: its manifests.
         absent: whether the component is to go, with all its objects.
         wait, timeout: whether to wait until the objects are ready, and for how many seconds.
+        wait_slice: seconds after which a wait that is not over yet is interrupted, for a word to the user; 0 for never.
         prune: whether to remove what the component had and no longer has.
         prune_protected: namespaces, CRDs and volumes too.
         take_over: whether to take fields from other managers, and objects from other components.
@@ -78,6 +97,7 @@ class Wish:
     absent: bool = False
     wait: bool = False
     timeout: float = 300
+    wait_slice: float = 0
     prune: bool = True
     prune_protected: bool = False
     take_over: bool = False
@@ -249,7 +269,9 @@ class Apply:
             why = "the APIService that serves it is down" if stale else "its CRD is missing"
             troubles.append(f"the server has no {kind} ({items[0].name}{_more(items)}): {why}")
         if troubles:
-            raise Failure(f"component {self._wish.component}: {_some(troubles)}", "apply the component that brings it first")
+            raise Failure(
+                f"component {self._wish.component}: {_some(troubles)}", "apply the component that brings it first"
+            )
 
     def _settle(self, item: Item, resource: Resource) -> None:
         namespace = item.namespace
@@ -461,7 +483,7 @@ class Apply:
                     raise
                 self._pause_or(error)
             except ApiError as error:
-                if error.status != 422 or "immutable" not in error.cause and "may not change" not in error.cause:
+                if error.status != 422 or ("immutable" not in error.cause and "may not change" not in error.cause):
                     raise
                 self._replace(item, live, error)
 
@@ -497,7 +519,9 @@ class Apply:
                 return
             if self._clock() > self._deadline:
                 held = ", ".join(found["metadata"].get("finalizers") or ()) or "nothing named"
-                raise Failure(f"{item.reference} is being deleted and still there (finalizers: {held})", "look at who holds it")
+                raise Failure(
+                    f"{item.reference} is being deleted and still there (finalizers: {held})", "look at who holds it"
+                )
             self._sleep(0.5)
 
     @staticmethod
@@ -576,11 +600,24 @@ class Apply:
     # Waiting
 
     def _wait_for(self) -> None:
+        """Wait for what is not ready yet. Interrupted, `pending` says what is left."""
         assert self._client
-        targets = [(item.resource, item.namespace, item.name) for item in self._items if item.resource and not item.ready]
-        Waiter(self._client, self._sleep, self._clock, f"{fields.COMPONENT}={self._wish.component}").until(
-            targets, self._deadline
-        )
+        waiter = Waiter(self._client, self._sleep, self._clock, f"{fields.COMPONENT}={self._wish.component}")
+        left = [(item.resource, item.namespace, item.name) for item in self._items if item.resource and not item.ready]
+        limit = self._clock() + self._wish.wait_slice if self._wish.wait_slice else self._deadline
+        try:
+            waiter.until(left, min(limit, self._deadline))
+        except NotReady as failure:
+            if failure.final or limit >= self._deadline:
+                raise
+            self.pending = failure.pending
+
+    def only_wait(self) -> None:
+        """Wait on, for objects that an earlier run has applied."""
+        assert self._client
+        self._discovery = Discovery(self._client)
+        self._resolve(final=True)
+        self._wait_for()
 
     # The result
 
@@ -592,6 +629,8 @@ class Apply:
             counts[step.action] = counts.get(step.action, 0) + 1
         found["plan"] = [step.as_dict() for step in self.plan.steps if step.changes or step.note or step.state]
         found["counts"] = counts
+        if self.pending:
+            found["pending"] = self.pending
         found["requests"] = dict(self._client.requests) if self._client else {}
         return found
 

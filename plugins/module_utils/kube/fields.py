@@ -113,7 +113,9 @@ def drift(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
     if is_secret(wanted) and not lost:
         there = live.get("data") or {}
         lost = [f".data.{key}" for key, value in (wanted.get("data") or {}).items() if there.get(key) != value]
-        lost += [f".data.{key}" for key in owned.get("f:data") or {} if key[2:] and key[2:] not in (wanted.get("data") or {})]
+        lost += [
+            f".data.{key}" for key in owned.get("f:data") or {} if key[2:] and key[2:] not in (wanted.get("data") or {})
+        ]
     return lost
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.banking.platform.plugins.module_utils.kube.client import ApiError, Client
+from ansible_collections.banking.platform.plugins.module_utils.kube.client import ApiError, Client, escape
 from ansible_collections.banking.platform.plugins.module_utils.kube.discovery import Resource
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
@@ -228,7 +228,6 @@ def _pod(item: Object) -> Verdict:
 
 
 def _volume_claim(item: Object) -> Verdict:
-    # Whether a claim waits for its first pod is known to its class only; the event says it, the phase doesn't.
     return _field("phase", "Bound", bad=("Lost",))(item)
 
 
@@ -321,11 +320,11 @@ Target = tuple[Resource, str, str]
 
 
 class NotReady(Failure):
-    """Objects that did not get ready in time, or never will. `pending` names them."""
+    """Objects that did not get ready in time, or never will (`final`). `pending` says why, one line an object."""
 
-    def __init__(self, cause: str, next_step: str, pending: Sequence[str]) -> None:
+    def __init__(self, cause: str, next_step: str, pending: Sequence[str], final: bool) -> None:
         super().__init__(cause, next_step)
-        self.pending = list(pending)
+        self.pending, self.final = list(pending), final
 
 
 class Waiter:
@@ -345,6 +344,7 @@ class Waiter:
         label: str = "",
     ) -> None:
         self._client, self._sleep, self._clock, self._label = client, sleep, clock, label
+        self._binding: dict[str, str] = {}
 
     def pending(self, targets: Iterable[Target]) -> dict[Target, Verdict]:
         """Read the objects once and say which of them are not ready, and why."""
@@ -359,15 +359,28 @@ class Waiter:
                     name = item["metadata"]["name"]
                     if name in unseen:
                         unseen.discard(name)
-                        found = verdict({**item, "apiVersion": resource.api_version, "kind": resource.kind})
+                        found = self._judge({**item, "apiVersion": resource.api_version, "kind": resource.kind})
                         if not found.ready:
                             left[resource, namespace, name] = found
             for name in unseen:
                 one = self._client.find(resource.path(namespace, name))
-                found = verdict(one) if one else _not_yet("is not there")
+                found = self._judge(one) if one else _not_yet("is not there")
                 if not found.ready:
                     left[resource, namespace, name] = found
         return left
+
+    def _judge(self, item: Object) -> Verdict:
+        """A claim whose class binds it with its first pod only is as ready as it gets without one."""
+        found = verdict(item)
+        if found.ready or item["kind"] != "PersistentVolumeClaim" or found.failed:
+            return found
+        of_class = item["spec"].get("storageClassName")
+        if not of_class or "volume.kubernetes.io/selected-node" in (item["metadata"].get("annotations") or {}):
+            return found
+        if of_class not in self._binding:
+            read = self._client.find(f"/apis/storage.k8s.io/v1/storageclasses/{escape(of_class)}") or {}
+            self._binding[of_class] = read.get("volumeBindingMode", "")
+        return READY if self._binding[of_class] == "WaitForFirstConsumer" else found
 
     def until(self, targets: Iterable[Target], deadline: float) -> None:
         """Wait until all objects are ready.
@@ -402,21 +415,28 @@ class Waiter:
         if len(found) > _MOST_NAMED:
             lines.append(f"  and {len(found) - _MOST_NAMED} more")
         return NotReady(
-            "\n".join(lines), "look at the objects and events named; a longer wait is timeout", [*map(named, found)]
+            "\n".join(lines),
+            "look at the objects and events named; a longer wait is timeout",
+            [f"{named(target)}: {one.why}" for target, one in found.items()],
+            final=any(one.failed for one in found.values()),
         )
 
     def _events(self, target: Target) -> list[str]:
         """The last events of an object, and of what a workload made: pods are named after it."""
         resource, namespace, name = target
         path = f"/api/v1/namespaces/{namespace or 'default'}/events"
-        lines = []
+        lines: list[tuple[str, str]] = []
         try:
             for event in self._client.list(path):
                 about = event.get("involvedObject") or {}
                 own = about.get("kind") == resource.kind and about.get("name") == name
-                made = about.get("kind") in ("Pod", "ReplicaSet", "Job") and about.get("name", "").startswith(f"{name}-")
+                made = about.get("kind") in ("Pod", "ReplicaSet", "Job") and about.get("name", "").startswith(
+                    f"{name}-"
+                )
                 if own or made:
-                    when = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+                    when = (
+                        event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+                    )
                     what = f"{event.get('type')} {event.get('reason')}: {str(event.get('message', ''))[:200]}"
                     lines.append((when, f"event of {about.get('kind')} {about.get('name')}: {what}"))
         except ApiError:

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Apply objects from an action plugin: one module run, and while it waits, a word now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+
+_MODULE = "banking.platform.k8s_apply"
+_SLICE = 20.0
+_MOST_NAMED = 3
+
+display = Display()
+
+
+def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    """Run `k8s_apply` with its objects packed, so that they are neither logged nor given back.
+
+    Args:
+        action: the action plugin that needs it.
+        arguments: options of k8s_apply, objects among them.
+        variables: the task's variables.
+
+    Returns:
+        The module's result.
+    """
+    timeout = float(arguments.get("timeout") or spec.APPLY["timeout"]["default"])
+    deadline = time.monotonic() + timeout
+    packed = {
+        **arguments,
+        "objects": [],
+        "packed": spec.pack(list(arguments.get("objects") or ())),
+        "timeout": timeout,
+        "wait_slice": _SLICE,
+    }
+    result = action._execute_module(module_name=_MODULE, module_args=packed, task_vars=variables)
+    pending = result.pop("pending", None)
+    while pending:
+        left = max(0.0, deadline - time.monotonic())
+        more = f" and {len(pending) - _MOST_NAMED} more" if len(pending) > _MOST_NAMED else ""
+        display.display(
+            f"{arguments['component']}: waiting for {len(pending)} object(s), {left:.0f} s left: "
+            + "; ".join(pending[:_MOST_NAMED])
+            + more
+        )
+        again = {**packed, "waiting": True, "timeout": left}
+        waited = action._execute_module(module_name=_MODULE, module_args=again, task_vars=variables)
+        pending = waited.pop("pending", None)
+        if waited.get("failed"):
+            result.update({key: waited[key] for key in ("failed", "msg", "next_step", "exception") if key in waited})
+    result.pop("invocation", None)
+    return result
