@@ -26,7 +26,7 @@ from ansible_collections.banking.platform.plugins.module_utils.kube.client impor
 )
 from ansible_collections.banking.platform.plugins.module_utils.kube.discovery import Discovery, Resource
 from ansible_collections.banking.platform.plugins.module_utils.kube.inventory import Inventory
-from ansible_collections.banking.platform.plugins.module_utils.kube.wait import NotReady, Waiter, verdict
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import NotReady, Waiter, has_rule, verdict
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, PlanFailed, Step
 
 _CRD = "CustomResourceDefinition"
@@ -70,6 +70,8 @@ PROTECTED = {("", "Namespace"), ("", "PersistentVolume"), ("", "PersistentVolume
 # Managers that change what they change on purpose: with them we don't fight, we say so.
 _CONTROLLERS = re.compile(r"controller|operator|autoscaler|argocd|flux|injector|scheduler|kubelet", re.IGNORECASE)
 
+# CRDs are hundreds of kilobytes each.
+_PAGE, _PAGE_OF_CRDS = 500, 50
 _MOST_ERRORS = 10
 _MOST_DIFF = 2_000_000
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
@@ -239,6 +241,8 @@ class Apply:
             self._prune()
         if self._wish.wait and not self._check:
             self._wait_for()
+        for step in self.plan.steps:
+            step.state = ""
 
     def _without_cluster(self, why: str) -> None:
         for item in self._items:
@@ -309,7 +313,8 @@ class Apply:
         label = f"{fields.COMPONENT}={self._wish.component}"
         former = self._inventory.namespaces if self._wish.prune or self._wish.absent else set()
         namespaces = {namespace for namespace, _name in reading.items} | former if reading.resource.namespaced else {""}
-        for live in self._list(reading.resource, namespaces, label):
+        whole = self._needs_all_of(reading.resource)
+        for live in self._list(reading.resource, namespaces, label, metadata_only=not whole):
             meta = live["metadata"]
             live["apiVersion"], live["kind"] = reading.resource.api_version, reading.resource.kind
             item = reading.items.get((meta.get("namespace", ""), meta["name"]))
@@ -322,25 +327,33 @@ class Apply:
                 lost = ["being deleted"]
             if lost:
                 # Held only of objects that differ: 5,000 that don't stay small.
-                item.live = live
+                item.live = live if whole else None
                 item.step.action = "update"
                 item.step.note = "" if lost == ["digest"] else f"is no longer as applied: {_some(lost, 3)}"
             else:
-                item.ready = verdict(live).ready
+                # A CRD that is as we applied it has been waited for when we did.
+                item.ready = not whole or item.wanted["kind"] == _CRD or verdict(live).ready
+
+    def _needs_all_of(self, resource: Resource) -> bool:
+        """Whether metadata don't do: ownership and digest are there, values of Secrets and states are not."""
+        key = (resource.group, resource.kind)
+        judged = self._wish.wait and resource.kind != _CRD and has_rule(*key)
+        return self._with_diff or judged or key == ("", "Secret")
 
     def _list(self, resource: Resource, namespaces: set[str], label: str, metadata_only: bool = False) -> Iterable[Any]:
         """One LIST for all namespaces, or one a namespace when we may not read them all."""
         assert self._client
+        page = _PAGE_OF_CRDS if resource.kind == _CRD else _PAGE
         if len(namespaces) > 1:
             try:
-                for live in self._client.list(resource.path(), label, metadata_only=metadata_only):
+                for live in self._client.list(resource.path(), label, metadata_only=metadata_only, page=page):
                     if live["metadata"].get("namespace", "") in namespaces:
                         yield live
                 return
             except Forbidden:
                 pass
         for namespace in sorted(namespaces):
-            yield from self._client.list(resource.path(namespace), label, metadata_only=metadata_only)
+            yield from self._client.list(resource.path(namespace), label, metadata_only=metadata_only, page=page)
 
     def _read_foreign(self, reading: _Reading) -> list[str]:
         """Name what another component has applied and this one is about to; objects that are only created may be."""
@@ -413,10 +426,11 @@ class Apply:
         assert self._client
         live, step = item.live, item.step
         item.live = None
-        if live and live["metadata"].get("deletionTimestamp"):
-            live = self._gone(item, live)
-        elif live is None and (item.create_only or self._check or self._with_diff):
+        if live is None and (item.seen or item.create_only or self._check or self._with_diff):
             live = self._client.find(item.path)
+        if live and live["metadata"].get("deletionTimestamp"):
+            self._gone(item, live)
+            live = None
         if item.create_only and live is not None:
             step.action, step.state, step.note = "none", "", "is there, and is only created"
             item.ready = verdict(live).ready

@@ -165,19 +165,19 @@ class Client:
             return None
 
     def list(
-        self, path: str, labels: str = "", fields: str = "", metadata_only: bool = False
+        self, path: str, labels: str = "", fields: str = "", metadata_only: bool = False, page: int = _PAGE
     ) -> Iterator[dict[str, Any]]:
         """Read a collection page by page, one object at a time; they come without apiVersion and kind."""
         accept = "application/json"
         if metadata_only:
             accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-        wanted = {"labelSelector": labels, "fieldSelector": fields, "limit": str(_PAGE)}
+        wanted = {"labelSelector": labels, "fieldSelector": fields, "limit": str(page)}
         query = {key: value for key, value in wanted.items() if value}
         seen: set[str] = set()
         restarts = 0
         while True:
             try:
-                page = self._request("GET", path, query=query, accept=accept)[1]
+                found = self._request("GET", path, query=query, accept=accept)[1]
             except ApiError as error:
                 # The snapshot that `continue` pointed into is gone (410): from the start, leaving out what was given.
                 if error.status != 410 or "continue" not in query or restarts >= 3:
@@ -185,12 +185,12 @@ class Client:
                 restarts += 1
                 query.pop("continue")
                 continue
-            for item in page.get("items") or ():
+            for item in found.get("items") or ():
                 uid = item["metadata"].get("uid", "")
                 if not restarts or uid not in seen:
                     yield item
                 seen.add(uid)
-            query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+            query["continue"] = (found.get("metadata") or {}).get("continue") or ""
             if not query["continue"]:
                 return
 
@@ -334,6 +334,8 @@ class Client:
                     continue
                 if answer.status not in _AGAIN or (answer.status == 429 and not retry_busy):
                     raise failure
+                if "failed to create typed patch object" in failure.cause:
+                    raise failure  # what older servers say, as 500, of a field that they don't know
                 internal += answer.status == 500 and "webhook" not in failure.cause
                 if internal > _MOST_INTERNAL_ERRORS:
                     raise failure

@@ -96,7 +96,7 @@ def drift(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
 
     Args:
         wanted: the object as `prepared` made it.
-        live: the object as the server has it, with managedFields.
+        live: the object as the server has it; of a Secret all of it, of other kinds the metadata will do.
 
     Returns:
         Paths such as `.spec.replicas`; `digest` alone when we want something else than at the last time. Empty when there
@@ -109,7 +109,7 @@ def drift(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
         return ["managedFields"]
     body = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind", "metadata")}
     meta = {key: value for key, value in wanted["metadata"].items() if key not in ("name", "namespace")}
-    lost = [*_lost(body, owned, live, ""), *_lost(meta, owned.get("f:metadata") or {}, live["metadata"], ".metadata")]
+    lost = [*_lost(body, owned, ""), *_lost(meta, owned.get("f:metadata") or {}, ".metadata")]
     if is_secret(wanted) and not lost:
         there = live.get("data") or {}
         lost = [f".data.{key}" for key, value in (wanted.get("data") or {}).items() if there.get(key) != value]
@@ -128,48 +128,35 @@ def owned_fields(live: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _lost(wanted: Mapping[str, Any], owned: Mapping[str, Any], live: Any, path: str) -> Iterator[str]:
+def _lost(wanted: Mapping[str, Any], owned: Mapping[str, Any], path: str) -> Iterator[str]:
     for key, value in wanted.items():
-        there = live.get(key) if isinstance(live, Mapping) else None
-        below = owned.get(f"f:{key}")
-        if value is None:
+        # An empty list or map whose items have owners of their own is nobody's: there is nothing in it to own.
+        if value is None or (value in ({}, []) and f"f:{key}" not in owned):
             continue
+        below = owned.get(f"f:{key}")
         if below is None:
-            # Whether a server notes that we own an empty map or list depends on the kind. It is ours while it is empty.
-            if value in ({}, []) and not there:
-                continue
             yield f"{path}.{key}"
         elif below:
-            yield from _lost_below(value, below, there, f"{path}.{key}")
+            yield from _lost_below(value, below, f"{path}.{key}")
 
 
-def _lost_below(value: Any, owned: Mapping[str, Any], live: Any, path: str) -> Iterator[str]:
+def _lost_below(value: Any, owned: Mapping[str, Any], path: str) -> Iterator[str]:
     """What is lost of a value that the server divides further; one that it doesn't (`{}`) is owned as a whole."""
     if isinstance(value, Mapping):
-        yield from _lost(value, owned, live, path)
+        yield from _lost(value, owned, path)
     elif isinstance(value, list):
-        keyed = {name: below for name, below in owned.items() if name.startswith("k:")}
-        values = {name for name in owned if name.startswith("v:")}
-        by_keys = [(json.loads(name[2:]), below) for name, below in keyed.items()]
-        known = {json.dumps(json.loads(name[2:]), sort_keys=True) for name in values}
+        by_keys = [(json.loads(name[2:]), below) for name, below in owned.items() if name.startswith("k:")]
+        values = {json.dumps(json.loads(name[2:]), sort_keys=True) for name in owned if name.startswith("v:")}
         for number, item in enumerate(value):
-            if keyed and isinstance(item, Mapping):
+            if by_keys and isinstance(item, Mapping):
                 # A key that the manifest leaves out has its default (protocol: TCP).
                 below = next((b for keys, b in by_keys if all(item.get(k, v) == v for k, v in keys.items())), None)
                 if below is None:
                     yield f"{path}[{number}]"
                 else:
-                    yield from _lost(item, below, _item_like(live, item, below, by_keys), f"{path}[{number}]")
-            elif values and json.dumps(item, sort_keys=True) not in known:
+                    yield from _lost(item, below, f"{path}[{number}]")
+            elif values and json.dumps(item, sort_keys=True) not in values:
                 yield f"{path}[{number}]"
-
-
-def _item_like(live: Any, item: Mapping[str, Any], below: Mapping[str, Any], by_keys: list[Any]) -> Any:
-    keys = next(keys for keys, found in by_keys if found is below)
-    for there in live if isinstance(live, list) else ():
-        if isinstance(there, Mapping) and all(there.get(key) == value for key, value in keys.items()):
-            return there
-    return item
 
 
 def managers(live: Mapping[str, Any]) -> dict[str, set[str]]:

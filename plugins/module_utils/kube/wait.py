@@ -58,6 +58,11 @@ def verdict(item: Object) -> Verdict:
     return rule(item) if rule else READY
 
 
+def has_rule(group: str, kind: str) -> bool:
+    """Whether a kind has a predicate: objects of others are ready as soon as they are there."""
+    return any(key in rules for rules in (_BUILT_IN, _RULES) for key in ((group, kind), (group, "*")))
+
+
 # Parts of the predicates
 
 
