@@ -232,8 +232,11 @@ class Client:
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             body["preconditions"] = {"uid": uid}
+        if dry_run:
+            # In the body: beside one, the server does not look for options in the query.
+            body["dryRun"] = ["All"]
         try:
-            self._request("DELETE", path, query=_dry({}, dry_run), body=body)
+            self._request("DELETE", path, body=body)
         except NotFound:
             return False
         return True

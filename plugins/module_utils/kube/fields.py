@@ -109,7 +109,13 @@ def drift(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
         return ["managedFields"]
     body = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind", "metadata")}
     meta = {key: value for key, value in wanted["metadata"].items() if key not in ("name", "namespace")}
-    lost = [*_lost(body, owned, ""), *_lost(meta, owned.get("f:metadata") or {}, ".metadata")]
+    others = [
+        entry.get("fieldsV1") or {}
+        for entry in live["metadata"].get("managedFields") or ()
+        if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource")
+    ]
+    owned_meta, others_meta = owned.get("f:metadata") or {}, _below(others, "f:metadata")
+    lost = [*_lost(body, owned, others, ""), *_lost(meta, owned_meta, others_meta, ".metadata")]
     if is_secret(wanted) and not lost:
         there = live.get("data") or {}
         lost = [f".data.{key}" for key, value in (wanted.get("data") or {}).items() if there.get(key) != value]
@@ -128,33 +134,44 @@ def owned_fields(live: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _lost(wanted: Mapping[str, Any], owned: Mapping[str, Any], path: str) -> Iterator[str]:
+_Fields = Mapping[str, Any]
+
+
+def _below(others: list[_Fields], name: str) -> list[_Fields]:
+    return [other[name] for other in others if name in other]
+
+
+def _lost(wanted: _Fields, owned: _Fields, others: list[_Fields], path: str) -> Iterator[str]:
+    """Name what of the wanted fields is not among the owned ones; `others` is what other managers own here."""
     for key, value in wanted.items():
-        # An empty list or map whose items have owners of their own is nobody's: there is nothing in it to own.
-        if value is None or (value in ({}, []) and f"f:{key}" not in owned):
+        name = f"f:{key}"
+        below, theirs = owned.get(name), _below(others, name)
+        if value is None:
             continue
-        below = owned.get(f"f:{key}")
         if below is None:
-            yield f"{path}.{key}"
+            # An empty list whose items would have owners of their own has none. It is lost when somebody else has made
+            # something of it as a whole: `ingress: []` of a NetworkPolicy.
+            if value not in ({}, []) or {} in theirs:
+                yield f"{path}.{key}"
         elif below:
-            yield from _lost_below(value, below, f"{path}.{key}")
+            yield from _lost_below(value, below, theirs, f"{path}.{key}")
 
 
-def _lost_below(value: Any, owned: Mapping[str, Any], path: str) -> Iterator[str]:
+def _lost_below(value: Any, owned: _Fields, others: list[_Fields], path: str) -> Iterator[str]:
     """What is lost of a value that the server divides further; one that it doesn't (`{}`) is owned as a whole."""
     if isinstance(value, Mapping):
-        yield from _lost(value, owned, path)
+        yield from _lost(value, owned, others, path)
     elif isinstance(value, list):
-        by_keys = [(json.loads(name[2:]), below) for name, below in owned.items() if name.startswith("k:")]
+        by_keys = {name: json.loads(name[2:]) for name in owned if name.startswith("k:")}
         values = {json.dumps(json.loads(name[2:]), sort_keys=True) for name in owned if name.startswith("v:")}
         for number, item in enumerate(value):
             if by_keys and isinstance(item, Mapping):
                 # A key that the manifest leaves out has its default (protocol: TCP).
-                below = next((b for keys, b in by_keys if all(item.get(k, v) == v for k, v in keys.items())), None)
-                if below is None:
-                    yield f"{path}[{number}]"
+                name = next((n for n, keys in by_keys.items() if all(item.get(k, v) == v for k, v in keys.items())), "")
+                if name:
+                    yield from _lost(item, owned[name], _below(others, name), f"{path}[{number}]")
                 else:
-                    yield from _lost(item, below, f"{path}[{number}]")
+                    yield f"{path}[{number}]"
             elif values and json.dumps(item, sort_keys=True) not in values:
                 yield f"{path}[{number}]"
 
