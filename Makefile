@@ -46,9 +46,10 @@ lab-down: venv ## Removes the lab without a trace
 	@ansible-playbook playbooks/lab_down.yml -i inventories/lab
 
 .PHONY: bench
-bench: venv ## The proofs; converge beside the task-by-task form, on the lab's nodes
+bench: venv ## The proofs; k8s_apply and converge beside the usual modules (needs kube-apiserver, and the lab)
 	@tools/packages.sh lab
 	@python tests/benchmarks/proofs.py
+	@python tests/benchmarks/kube.py
 	@python tests/benchmarks/nodes.py
 
 .PHONY: lint types unit sanity build integration molecule

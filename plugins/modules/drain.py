@@ -12,10 +12,11 @@ version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
 description:
-  - Cordons a node and evicts its pods, all of them again and again until the deadline. A pod whose disruption budget does
-    not allow it yet keeps no other one from going.
-  - Pods that may not go without a flag are named before the first one is evicted. Pods of DaemonSets and mirror pods stay.
-  - When pods are left at the deadline, each is named with the PodDisruptionBudget that holds it and the budget's numbers.
+  - Cordons a node and evicts its pods, all of them again and again until the deadline. A pod whose disruption budget
+    does not allow it yet keeps no other one from going.
+  - Pods that may not go without a flag are named before the first one is evicted. Pods of DaemonSets and mirror pods
+    stay.
+  - When pods are left at the deadline, each is named with the PodDisruptionBudget that holds it and its numbers.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
 attributes:
@@ -28,7 +29,7 @@ attributes:
   platform:
     support: full
     platforms: all
-    description: Runs on the controller, or wherever the task is delegated to, with Python 3.11 and the package kubernetes.
+    description: Runs on the controller, or where the task is delegated to, with Python 3.11 and the package kubernetes.
 options:
   name:
     description: The node's name.

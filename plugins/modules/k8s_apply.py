@@ -14,8 +14,8 @@ author:
 description:
   - Applies any number of objects server-side, with the field manager C(banking.platform), over one pool of connections.
     CRDs and namespaces come first, webhooks last.
-  - What is there is read by one LIST a kind. Objects that are as they were applied are found by their digest and by what
-    the field manager still owns of them, and are not sent again.
+  - What is there is read by one LIST a kind. Objects that are as they were applied are found by their digest and by
+    what the field manager still owns of them, and are not sent again.
   - What somebody has changed by hand is put back. What another manager has applied, or a controller has set, is a
     conflict, which names the manager and the fields, unless O(take_over) is set.
   - Objects that the component had and no longer has are removed.
@@ -25,15 +25,15 @@ attributes:
   check_mode:
     support: full
     description:
-      - By the server's own dry run. What needs a CRD or a namespace that is not there yet is reported as deferred, and so
-        is everything when there is no cluster yet.
+      - By the server's own dry run. What needs a CRD or a namespace that is not there yet is reported as deferred, and
+        so is everything when there is no cluster yet.
   diff_mode:
     support: full
     description: One difference an object, without what the server sets; values of Secrets are masked.
   platform:
     support: full
     platforms: all
-    description: Runs on the controller, or wherever the task is delegated to, with Python 3.11 and the package kubernetes.
+    description: Runs on the controller, or where the task is delegated to, with Python 3.11 and the package kubernetes.
 options:
   component:
     description:
@@ -43,9 +43,9 @@ options:
   objects:
     description:
       - All objects of the component. Lists (C(kind=List)) are taken apart.
-      - The annotation C(platform.banking/create-only) with the value V("true") makes an object that is created and never
-        changed afterwards; C(platform.banking/recreate) one that is deleted and made anew when a field that cannot be
-        changed differs.
+      - The annotation C(platform.banking/create-only) with the value V("true") makes an object that is created and
+        never changed afterwards; C(platform.banking/recreate) one that is deleted and made anew when a field that
+        cannot be changed differs.
     type: list
     elements: dict
     default: []
@@ -245,6 +245,7 @@ def main() -> None:
     result = {**applying.result(), "invocation": None}
     if failure is None:
         module.exit_json(**result)
+        return
     # What was only planned has changed nothing.
     result["changed"] = applying.plan.begun and any(step.state == "done" for step in applying.plan.steps)
     module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)

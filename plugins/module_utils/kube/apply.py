@@ -30,8 +30,8 @@ from ansible_collections.banking.platform.plugins.module_utils.kube.wait import 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, PlanFailed, Step
 
 _CRD = "CustomResourceDefinition"
-# What is applied before what; what is not named comes after the workloads, since it is an operator's. Within a line there
-# is no order.
+# What is applied before what; what is not named comes after the workloads, since it is an operator's. Within a line
+# there is no order.
 _ORDER = (
     ("Namespace", _CRD),
     (
@@ -373,7 +373,7 @@ class Apply:
         return found
 
     def _keep_unwanted(self, resource: Resource, live: dict[str, Any]) -> None:
-        """Note what has our label and is not wanted: only what we applied, not what a controller made with our labels."""
+        """Note what has our label and is not wanted: only what we applied, not what a controller gave our labels."""
         meta = live["metadata"]
         if fields.DIGEST not in (meta.get("annotations") or {}) or fields.owned_fields(live) is None:
             return
@@ -412,7 +412,11 @@ class Apply:
             for item in todo:
                 item.step.state = "not done"
         outcomes = self._client.each(self._apply_one, todo)
-        failures = {item.reference: outcome for item, outcome in zip(todo, outcomes) if isinstance(outcome, Failure)}
+        failures = {
+            item.reference: outcome
+            for item, outcome in zip(todo, outcomes, strict=True)
+            if isinstance(outcome, Failure)
+        }
         if failures:
             for item in todo:
                 if item.reference in failures and not self._check:
@@ -540,7 +544,7 @@ class Apply:
 
     @staticmethod
     def _is_drift(live: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-        """Whether others only changed by hand what we had applied: nobody else's own declaration, and no controller's work."""
+        """Whether others only changed by hand what we had applied: no declaration, and no controller's work."""
         meta = live["metadata"]
         ours = fields.DIGEST in (meta.get("annotations") or {}) or bool(fields.owned_fields(live))
         ways = fields.managers(live)
@@ -593,7 +597,7 @@ class Apply:
         failures: dict[str, Failure] = {}
         for rank in sorted({item.rank for item in todo}, reverse=True):
             now = [item for item in todo if item.rank == rank]
-            for item, outcome in zip(now, self._client.each(self._delete, now)):
+            for item, outcome in zip(now, self._client.each(self._delete, now), strict=True):
                 if isinstance(outcome, Failure):
                     failures[item.reference] = outcome
                     item.step.state = "" if self._check else "failed"
@@ -636,7 +640,7 @@ class Apply:
     # The result
 
     def result(self) -> dict[str, Any]:
-        """The run as a module's result: changed, plan (what changes or would, and what is kept), deferred, counts, diff."""
+        """The run as a module's result: changed, plan (what changes, and what is kept), deferred, counts, diff."""
         found = self.plan.result(with_diff=self._with_diff)
         counts: dict[str, int] = {}
         for step in self.plan.steps:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boundary to a Kubernetes API server: JSON in, JSON out, over one pool of kept-alive connections.
 
-The package `kubernetes` finds the server and the credentials (kubeconfig, context, in-cluster, exec plugins, proxies); its
-model classes, which are slow, are not used. Everything that can go wrong comes as `ApiError`.
+The package `kubernetes` finds the server and the credentials (kubeconfig, context, in-cluster, exec plugins, proxies);
+its model classes, which are slow, are not used. Everything that can go wrong comes as `ApiError`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import Any, List, TypeVar  # List: the client has a method of the name `list`
 from urllib.parse import quote, urlencode
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
@@ -247,7 +247,7 @@ class Client:
 
     # Many at once
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result | Failure]:
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> List[Result | Failure]:
         """Do the same with many items, a few at a time.
 
         Returns:
@@ -260,7 +260,7 @@ class Client:
         if len(todo) < 2:
             return [self._guarded(work, item) for item in todo]
         with ThreadPoolExecutor(min(self.parallel, len(todo))) as pool:
-            futures: list[Future[Result | Failure]] = [pool.submit(self._guarded, work, item) for item in todo]
+            futures: List[Future[Result | Failure]] = [pool.submit(self._guarded, work, item) for item in todo]
             wait(futures, return_when=FIRST_EXCEPTION)
             broken = next(filter(None, (future.exception() for future in futures if future.done())), None)
             if broken:
@@ -539,11 +539,11 @@ def _connection(options: Mapping[str, Any]) -> Connection:
         groups = urllib3.HTTPHeaderDict(headers)
         for group in options["impersonate_groups"]:
             groups.add("Impersonate-Group", group)
-        return Connection(url, pool, groups, proxy)  # type: ignore[arg-type]
+        return Connection(url, pool, groups, proxy)
     return Connection(url, pool, headers, proxy, user=options["context"] or "")
 
 
-def _proxy(url: str, proxy: str | None, no_proxy: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
+def _proxy(url: str, proxy: str | None, no_proxy: str | None, headers: Mapping[str, Any] | None) -> dict[str, Any]:
     if not proxy:
         return {}
     import urllib3

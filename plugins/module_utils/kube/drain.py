@@ -73,8 +73,8 @@ class Drain:
         """Do it.
 
         Raises:
-            Failure: pods stand in the way that need a flag, before any is evicted; or pods are still there at the deadline,
-                each with the budget that holds it.
+            Failure: pods stand in the way that need a flag, before any is evicted; or pods are still there at the
+                deadline, each with the budget that holds it.
         """
         deadline = self._clock() + self._wish.timeout
         try:
@@ -179,7 +179,11 @@ class Drain:
                     steps[_key(pod)] = self._step(pod)
             to_ask = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
             outcomes = self._client.each(self._ask, to_ask)
-            blocked = {_key(pod): outcome for pod, outcome in zip(to_ask, outcomes) if isinstance(outcome, Failure)}
+            blocked = {
+                _key(pod): outcome
+                for pod, outcome in zip(to_ask, outcomes, strict=True)
+                if isinstance(outcome, Failure)
+            }
             hard = [failure for failure in blocked.values() if not _later(failure)]
             if hard:
                 raise hard[0]
@@ -254,7 +258,7 @@ def _completed(pod: Mapping[str, Any]) -> bool:
 
 
 def _later(failure: Failure) -> bool:
-    """Whether an eviction may be allowed later: 429 is a budget, 409 a pod that has changed, 500 two budgets for one pod."""
+    """Whether an eviction may be allowed later: 429 is a budget, 409 a changed pod, 500 two budgets for one pod."""
     return isinstance(failure, ApiError) and (
         failure.status in (409, 429) or failure.status >= 500 or "NamespaceTerminating" in str(failure.body)
     )
@@ -270,11 +274,9 @@ def _holding(pod: Mapping[str, Any], budgets: Iterable[Mapping[str, Any]]) -> st
             if (status.get("disruptionsAllowed") or 0) > 0:
                 continue
             spec = budget["spec"]
-            asked = next(
-                (f"{key} {spec[key]}" for key in ("minAvailable", "maxUnavailable") if key in spec), "no bound"
-            )
+            bounds = [f"{key} {spec[key]}" for key in ("minAvailable", "maxUnavailable") if key in spec]
             found.append(
-                f"PodDisruptionBudget {budget['metadata']['name']} ({asked}) allows no disruption: "
+                f"PodDisruptionBudget {budget['metadata']['name']} ({', '.join(bounds)}) allows no disruption: "
                 f"{status.get('currentHealthy', 0)} of {status.get('expectedPods', 0)} pods healthy, "
                 f"{status.get('desiredHealthy', 0)} needed"
             )

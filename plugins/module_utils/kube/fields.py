@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether an object is still as we applied it, and how two objects differ. Pure functions.
 
-An object is as we applied it when its digest annotation is that of what we would apply, and when our field manager still
-owns every field of it: the API server takes a field away from its manager as soon as anybody else gives it another value,
-or removes it. (https://kubernetes.io/docs/reference/using-api/server-side-apply/)
+An object is as we applied it when its digest annotation is that of what we would apply, and when our field manager
+still owns every field of it: the API server takes a field away from its manager as soon as anybody else gives it
+another value, or removes it. (https://kubernetes.io/docs/reference/using-api/server-side-apply/)
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def drift(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
         live: the object as the server has it; of a Secret all of it, of other kinds the metadata will do.
 
     Returns:
-        Paths such as `.spec.replicas`; `digest` alone when we want something else than at the last time. Empty when there
-        is nothing to do.
+        Paths such as `.spec.replicas`; `digest` alone when we want something else than at the last time. Empty when
+        there is nothing to do.
     """
     if (live["metadata"].get("annotations") or {}).get(DIGEST) != wanted["metadata"]["annotations"][DIGEST]:
         return ["digest"]
@@ -117,11 +117,10 @@ def drift(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
     owned_meta, others_meta = owned.get("f:metadata") or {}, _below(others, "f:metadata")
     lost = [*_lost(body, owned, others, ""), *_lost(meta, owned_meta, others_meta, ".metadata")]
     if is_secret(wanted) and not lost:
-        there = live.get("data") or {}
-        lost = [f".data.{key}" for key, value in (wanted.get("data") or {}).items() if there.get(key) != value]
-        lost += [
-            f".data.{key}" for key in owned.get("f:data") or {} if key[2:] and key[2:] not in (wanted.get("data") or {})
-        ]
+        there, data = live.get("data") or {}, wanted.get("data") or {}
+        lost = [f".data.{key}" for key, value in data.items() if there.get(key) != value]
+        before = [name[2:] for name in owned.get("f:data") or {}]
+        lost += [f".data.{key}" for key in before if key and key not in data]
     return lost
 
 
@@ -209,7 +208,7 @@ def masked(value: Any) -> str:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields in which two shown objects differ, by path, each with its old and its new value; cut to a readable size."""
+    """The fields in which two shown objects differ, by path, with old and new values; cut to a readable size."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     for path, first, second in _differences(before, after, ""):
@@ -228,7 +227,7 @@ def _differences(first: Any, second: Any, path: str) -> Iterator[tuple[str, Any,
         for key in [*first, *(key for key in second if key not in first)]:
             yield from _differences(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for number, (one, other) in enumerate(zip(first, second)):
+        for number, (one, other) in enumerate(zip(first, second, strict=True)):
             yield from _differences(one, other, f"{path}[{number}]")
     elif first != second:
         yield path, first, second

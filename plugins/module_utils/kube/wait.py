@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When an object is ready: a pure predicate a kind, and a wait over many objects.
 
-A status counts only when it is about the object as it is now (`observedGeneration`). Kinds without a status of readiness
-are ready as soon as they are there.
+A status counts only when it is about the object as it is now (`observedGeneration`). Kinds without a status of
+readiness are ready as soon as they are there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ansible_collections.banking.platform.plugins.module_utils.plan import Failu
 
 _MOST_NAMED = 10
 _MOST_EVENTS = 5
+_MADE = ("Pod", "ReplicaSet", "Job")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.3, 3.0
 
 
@@ -439,11 +440,11 @@ class Waiter:
                     f"{name}-"
                 )
                 if own or made:
-                    when = (
-                        event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-                    )
+                    times = event.get("lastTimestamp"), event.get("eventTime"), event["metadata"]["creationTimestamp"]
                     what = f"{event.get('type')} {event.get('reason')}: {str(event.get('message', ''))[:200]}"
-                    lines.append((when, f"event of {about.get('kind')} {about.get('name')}: {what}"))
+                    lines.append(
+                        (str(next(filter(None, times))), f"event of {about.get('kind')} {about.get('name')}: {what}")
+                    )
         except ApiError:
             return []  # whoever may not read events still learns the rest
         return [line for _when, line in sorted(lines)[-_MOST_EVENTS:]]

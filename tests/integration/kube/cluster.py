@@ -110,6 +110,13 @@ class Cluster:
         self._accounts = folder / "accounts.key"
         self._accounts.write_bytes(_private(ec.generate_private_key(ec.SECP256R1())))
         self.admin = self.kubeconfig("admin", ("system:masters",))
+        self.pool = urllib3.PoolManager(
+            ca_certs=str(self.authority.file),
+            cert_file=str(folder / "admin.crt"),
+            key_file=str(folder / "admin.key"),
+            maxsize=8,
+            retries=False,
+        )
 
     def __enter__(self) -> Cluster:
         try:
@@ -184,15 +191,8 @@ class Cluster:
 
     def request(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Any:
         """Ask the server as its administrator, past the code under test."""
-        if not hasattr(self, "_pool"):
-            self._pool = urllib3.PoolManager(
-                ca_certs=str(self.authority.file),
-                cert_file=str(self.folder / "admin.crt"),
-                key_file=str(self.folder / "admin.key"),
-                retries=False,
-            )
         data = json.dumps(body).encode() if body is not None else None
-        return self._pool.request(method, self.url + path, body=data, headers={"Content-Type": content}, timeout=20)
+        return self.pool.request(method, self.url + path, body=data, headers={"Content-Type": content}, timeout=20)
 
     def get(self, path: str) -> dict[str, Any]:
         """Read one object; {} when it isn't there."""

@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import base64
+import http.server
+import itertools
 import json
+import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -316,7 +321,9 @@ def test_a_missing_crd_is_one_error(apply: Run, cluster: Cluster, namespace: str
         {"apiVersion": "nobody.test/v1", "kind": "Nothing", "metadata": {"name": f"n{n}", "namespace": namespace}}
         for n in range(3)
     ]
-    with pytest.raises(Failure, match=r"the server has no nobody.test/v1 Nothing \(n0 and 2 more\): its CRD is missing"):
+    with pytest.raises(
+        Failure, match=r"the server has no nobody.test/v1 Nothing \(n0 and 2 more\): its CRD is missing"
+    ):
         apply(*made)
     shown = apply(*made, check=True)
     assert shown["deferred"][0].endswith("CRD of nobody.test/v1 Nothing")
@@ -483,7 +490,8 @@ def test_an_expired_token_of_a_plugin_is_renewed_once(apply: Run, cluster: Clust
     plugin.write_text(
         f"#!/bin/sh\necho x >> {counter}\n"
         f"token={token}\n[ $(wc -l < {counter}) = 1 ] && token=expired\n"
-        'printf \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}\' $token\n'
+        'printf \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
+        '"status":{"token":"%s"}}\' $token\n'
     )
     plugin.chmod(0o755)
     entry = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}
@@ -553,3 +561,126 @@ def test_conflict_is_of_the_clients_family(client: Client, cluster: Cluster, nam
         client.apply(f"{path}/a", objects.config_map(namespace, "a", key="2"))
     assert (failed.value.method, failed.value.path, failed.value.status) == ("PATCH", f"{path}/a", 409)
     assert failed.value.causes[0]["field"] == ".data.key"
+
+
+class Moody(http.server.BaseHTTPRequestHandler):
+    """Passes requests on to the API server, but answers every third with 429 or 500, and hangs up on every tenth."""
+
+    protocol_version = "HTTP/1.1"
+    cluster: Cluster
+    numbers = itertools.count(1)
+
+    def answer(self) -> None:
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        number = next(self.numbers)
+        if number % 10 == 0:
+            self.close_connection = True
+            self.connection.close()
+            return
+        if number % 3 == 0:
+            status, body, more = (429, b"{}", {"Retry-After": "0"}) if number % 2 else (500, b'{"message": "no"}', {})
+        else:
+            sent = {key: self.headers[key] for key in ("Content-Type", "Accept") if self.headers[key]}
+            real = self.cluster.pool.request(
+                self.command, self.cluster.url + self.path, body=data or None, headers=sent
+            )
+            status, body, more = real.status, real.data, {"Content-Type": real.headers["Content-Type"]}
+        self.send_response(status)
+        for key, value in {**more, "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PATCH = do_POST = do_PUT = do_DELETE = answer
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_moody_server_gets_everything_all_the_same(apply: Run, cluster: Cluster, name: str) -> None:
+    handler = type("Handler", (Moody,), {"cluster": cluster})
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    used = Client(connector({"host": f"http://127.0.0.1:{proxy.server_address[1]}", "api_key": "x"}))
+    try:
+        first = apply(*objects.many(name, 60), using=used)
+        second = apply(*objects.many(name, 60), using=used)
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
+    assert sum(first["counts"].values()) == 60
+    assert "none" not in first["counts"]
+    assert not second["changed"]
+
+
+# The modules themselves
+
+
+def playbook(cluster: Cluster, where: Path, task: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
+    path = where / "playbook.yml"
+    path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
+    environment = {
+        **os.environ,
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+        "K8S_AUTH_KUBECONFIG": cluster.admin,
+        "ANSIBLE_CONFIG": "/dev/null",
+    }
+    program = Path(sys.executable).parent / "ansible-playbook"
+    interpreter = f"ansible_python_interpreter={sys.executable}"
+    command = [str(program), str(path), "-i", "localhost,", "-c", "local", "-e", interpreter, *options]
+    return subprocess.run(command, env=environment, cwd=where, capture_output=True, text=True, check=False)
+
+
+def test_the_module_in_a_playbook(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    wanted = [objects.namespace(name), objects.secret(name, "login", password="correct horse")]
+    task = {"banking.platform.k8s_apply": {"component": name, "objects": wanted}}
+    shown = playbook(cluster, tmp_path, task, "--check", "--diff", "-vvv")
+    assert shown.returncode == 0, shown.stdout
+    assert "changed=1" in shown.stdout
+    assert not cluster.get(f"/api/v1/namespaces/{name}")
+    first = playbook(cluster, tmp_path, task, "--diff", "-vvv")
+    assert "changed=1" in first.stdout, first.stdout
+    second = playbook(cluster, tmp_path, task, "-vvv")
+    assert "changed=0" in second.stdout, second.stdout
+    for text in (shown.stdout, first.stdout, second.stdout):
+        # The playbook itself holds the secret; what the module says must not.
+        assert "correct horse" not in text
+        assert base64.b64encode(b"correct horse").decode() not in text
+
+
+def test_the_module_waits_and_says_so(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    wanted = [objects.namespace(name), objects.deployment(name, "app")]
+    arguments = {"component": name, "objects": wanted, "wait": True, "timeout": 24}
+    failed = playbook(cluster, tmp_path, {"banking.platform.k8s_apply": arguments})
+    assert failed.returncode == 2
+    assert f"{name}: waiting for 1 object(s)" in failed.stdout
+    assert f"Deployment {name}/app: 0 of 2 replicas available" in failed.stdout
+
+
+def test_check_mode_before_there_is_a_cluster(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    arguments = {
+        "component": name,
+        "objects": [objects.namespace(name)],
+        "host": f"https://127.0.0.1:{free_port()}",
+        "api_key": "x",
+        "retry_for": 1,
+    }
+    task = {"banking.platform.k8s_apply": arguments}
+    shown = playbook(cluster, tmp_path, task, "--check", "-v")
+    assert shown.returncode == 0, shown.stdout
+    assert "planned against an empty cluster" in shown.stdout + shown.stderr
+    assert f"Namespace {name}: cluster" in shown.stdout
+    failed = playbook(cluster, tmp_path, task)
+    assert failed.returncode == 2
+    assert "cannot be reached" in failed.stdout
+
+
+def test_the_drain_module_in_a_playbook(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    cluster.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    task = {"banking.platform.drain": {"name": name}}
+    assert "changed=1" in playbook(cluster, tmp_path, task).stdout
+    assert "changed=0" in playbook(cluster, tmp_path, task).stdout
+    failed = playbook(cluster, tmp_path, {"banking.platform.drain": {"name": "nowhere"}})
+    assert "there is no node nowhere" in failed.stdout
