@@ -625,7 +625,6 @@ def playbook(cluster: Cluster, where: Path, task: dict[str, Any], *options: str)
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
         "K8S_AUTH_KUBECONFIG": cluster.admin,
-        "ANSIBLE_CONFIG": "/dev/null",
     }
     program = Path(sys.executable).parent / "ansible-playbook"
     interpreter = f"ansible_python_interpreter={sys.executable}"

@@ -48,7 +48,7 @@ def wanted(**changes: Any) -> dict[str, Any]:
 
 def live(of: dict[str, Any], owned: dict[str, Any] | None = None, *others: dict[str, Any]) -> dict[str, Any]:
     made = copy.deepcopy(of)
-    meta = {
+    meta: dict[str, Any] = {
         "f:labels": {"f:platform.banking/component": {}},
         "f:annotations": {"f:note": {}, "f:platform.banking/digest": {}},
     }
