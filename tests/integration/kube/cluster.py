@@ -9,9 +9,11 @@ For tests and the benchmark. Certificates, ports and data are its own and go wit
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import datetime
 import ipaddress
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -88,6 +90,12 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end the program when the test run is killed: nobody else would (Linux)."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 class Cluster:
@@ -252,5 +260,9 @@ class Cluster:
     def _run(self, name: str, *options: str) -> None:
         with open(self.folder / f"{name}.log", "ab") as log:
             self._running[name] = subprocess.Popen(
-                [str(kubernetes_programs() / name), *options], stdout=log, stderr=subprocess.STDOUT, cwd=self.folder
+                [str(kubernetes_programs() / name), *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                preexec_fn=_end_with_parent,
             )
