@@ -197,13 +197,14 @@ def main() -> None:
     missing = suites.SUITES["api"]()
     if missing:
         sys.exit(missing)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="platform-bench-") as name:
         bench = Bench(Path(name))
         forms = [form for form in FORMS if form != "kubectl" or (suites.kubernetes_programs() / "kubectl").exists()]
         timings = [one for form in forms for one in bench.compare(form, options.small)]
         if options.large:
             timings += [one for form in ("k8s_apply", "multi-document") for one in bench.compare(form, options.large)]
-        facts = {}
+        facts = {"load before and after": f"{load:.0f} and {os.getloadavg()[0]:.0f}"}
         if options.memory:
             first, converged = bench.memory(options.memory)
             facts["memory of the module"] = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, List  # List: the client has a method of the name `list`
 
 import pytest
 
@@ -116,7 +116,7 @@ class Memory(Client):
             self.objects.pop(path, None)
         return True
 
-    def writes(self) -> list[str]:
+    def writes(self) -> List[str]:
         found = [line for line in self.log if "PATCH" in line or "DELETE" in line]
         return [line for line in found if "platform-inventory" not in line]
 
