@@ -503,28 +503,29 @@ class Apply:
             except ApiError as error:
                 if error.status != 422 or ("immutable" not in error.cause and "may not change" not in error.cause):
                     raise
-                self._replace(item, live, error)
+                live = self._replace(item, live, error)
+                if self._check:
+                    return False, {**live, **item.wanted}
 
     def _pause_or(self, error: ApiError) -> None:
         if self._check or self._clock() > self._deadline:
             raise error
         self._sleep(0.5)
 
-    def _replace(self, item: Item, live: dict[str, Any] | None, error: ApiError) -> None:
-        """Make an object anew that cannot be changed, where that has been asked for."""
+    def _replace(self, item: Item, live: dict[str, Any] | None, error: ApiError) -> dict[str, Any]:
+        """Make way for an object that cannot be changed, where that has been asked for; returns the old one."""
         assert self._client
         if (item.wanted["metadata"].get("annotations") or {}).get(fields.RECREATE) != "true":
             raise Failure(
                 f"{item.reference} cannot be changed in place: {error.cause}",
                 f'delete it, or annotate it {fields.RECREATE}: "true" to have it made anew',
             ) from error
-        if self._check:
-            item.step.note = "is made anew"
-            raise Failure(f"{item.reference}: would be deleted and made anew: {error.cause}") from error
-        live = live or self._client.get(item.path)
-        self._client.delete(item.path, live["metadata"]["uid"])
-        self._gone(item, live)
         item.step.note = "made anew"
+        live = live or self._client.get(item.path)
+        if not self._check:
+            self._client.delete(item.path, live["metadata"]["uid"])
+            self._gone(item, live)
+        return live
 
     def _gone(self, item: Item, live: Mapping[str, Any]) -> None:
         """Wait until an object that is being deleted is no longer there."""

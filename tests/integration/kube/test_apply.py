@@ -392,6 +392,9 @@ def test_what_cannot_be_changed_is_made_anew_only_when_asked(apply: Run, cluster
     uid = cluster.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/migrate")["metadata"]["uid"]
     with pytest.raises(PlanFailed, match="cannot be changed in place"):
         apply(job("a:2"))
+    shown = apply(job("a:2", **{"platform.banking/recreate": "true"}), check=True)
+    assert [(step["action"], step["note"]) for step in shown["plan"]] == [("update", "made anew")]
+    assert cluster.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/migrate")["metadata"]["uid"] == uid
     result = apply(job("a:2", **{"platform.banking/recreate": "true"}))
     assert result["plan"][0]["note"] == "made anew"
     assert cluster.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/migrate")["metadata"]["uid"] != uid

@@ -8,10 +8,11 @@ What a real server does is in tests/integration/kube.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import itertools
 from collections.abc import Iterator
-from typing import Any, List  # List: the client has a method of the name `list`
+from typing import Any  # List: the client has a method of the name `list`
 
 import pytest
 
@@ -116,7 +117,7 @@ class Memory(Client):
             self.objects.pop(path, None)
         return True
 
-    def writes(self) -> List[str]:
+    def writes(self) -> builtins.list[str]:
         found = [line for line in self.log if "PATCH" in line or "DELETE" in line]
         return [line for line in found if "platform-inventory" not in line]
 

@@ -9,11 +9,11 @@ import base64
 from typing import Any
 
 import pytest
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.drain import selects
 from ansible_collections.banking.platform.plugins.modules import k8s_apply
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 
 def test_options_of_the_connection_are_those_of_kubernetes_core() -> None:
