@@ -84,9 +84,10 @@ class ActionModule(ActionBase):
 
     def _verified(self, options: dict[str, Any]) -> dict[str, Any]:
         findings = bundle.verify(options["dest"], options["release"])
+        result = {"changed": False, "findings": findings, "missing": bundle.stated_missing(options["dest"])}
         if not findings:
-            return {"changed": False, "findings": []}
-        return {"findings": findings} | _failed(
+            return result
+        return result | _failed(
             f"{options['dest']}: {len(findings)} files are not as they were made: " + _some(findings),
             "carry these over again, or make the bundle again: only these are fetched",
         )

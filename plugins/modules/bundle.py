@@ -127,8 +127,10 @@ bytes_there:
   type: int
   sample: 734003200
 missing:
-  description: What could not be fetched or locked, each with kind, name, path and reason.
-  returned: present and locked
+  description:
+    - What could not be fetched or locked, each with kind, name, path and reason.
+    - For O(state=verified), what the index of the bundle says.
+  returned: always
   type: list
   elements: dict
 findings:

@@ -378,6 +378,11 @@ class Bundle:
         os.replace(new, path)
 
 
+def stated_missing(folder: str) -> list[dict[str, str]]:
+    """What the index of a bundle says that could not be fetched. Raises as `bundle_index` does."""
+    return list(bundle_index(folder).get("missing", []))
+
+
 def verify(folder: str, release: str = "") -> list[str]:
     """What is wrong with a bundle, a line for each file that is damaged, missing or surplus.
 

@@ -85,7 +85,7 @@ def serve(folder: Path, requests: list[str]) -> http.server.ThreadingHTTPServer:
     handler = type("Handler", (_Quiet,), {"requests": requests})
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0),
-        functools.partial(handler, directory=str(folder)),  # type: ignore[arg-type]
+        functools.partial(handler, directory=str(folder)),
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

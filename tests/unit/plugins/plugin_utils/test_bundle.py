@@ -324,6 +324,7 @@ class TestAction:
         assert "allow_missing" in result["next_step"]
         accepted = call(**arguments, allow_missing=True)
         assert (accepted.get("failed"), accepted["changed"], len(accepted["missing"])) == (None, False, 1)
+        assert call(state="verified", dest=arguments["dest"])["missing"] == accepted["missing"]
 
     def test_of_another_release(self, world: World, tmp_path: Path) -> None:
         arguments = self.arguments(world, tmp_path)
