@@ -235,9 +235,9 @@ def main() -> None:
         params["objects"] = spec.unpack(params["packed"])
         params["packed"] = None
     try:
-        module.no_log_values.update(secret_values(params["objects"]))
         applying, warnings, failure = run(params, module.check_mode, module._diff)
     except Failure as early:
+        module.no_log_values.update(secret_values(params["objects"]))
         module.fail_json(msg=early.cause, next_step=early.next_step, invocation=None)
     for warning in warnings:
         module.warn(warning)
@@ -246,6 +246,8 @@ def main() -> None:
     if failure is None:
         module.exit_json(**result)
         return
+    # The plan is masked by itself; what a server says of a refused object may hold anything of it.
+    module.no_log_values.update(secret_values(params["objects"]))
     # What was only planned has changed nothing.
     result["changed"] = applying.plan.begun and any(step.state == "done" for step in applying.plan.steps)
     module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)
