@@ -18,7 +18,7 @@ description:
     stay.
   - When pods are left at the deadline, each is named with the PodDisruptionBudget that holds it and its numbers.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - banking.platform.kube
 attributes:
   check_mode:
     support: full
@@ -59,10 +59,6 @@ options:
     description: Label selector of pods that stay.
     type: str
     default: ""
-  retry_for:
-    description: How long a request is tried again when the server is away or busy, in seconds.
-    type: float
-    default: 60
 """
 
 EXAMPLES = r"""

@@ -20,7 +20,7 @@ description:
     conflict, which names the manager and the fields, unless O(take_over) is set.
   - Objects that the component had and no longer has are removed.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - banking.platform.kube
 attributes:
   check_mode:
     support: full
@@ -99,10 +99,6 @@ options:
     description: Namespace of the ConfigMap that keeps the kinds and namespaces of the component.
     type: str
     default: kube-system
-  retry_for:
-    description: How long a request is tried again when the server is away or busy, in seconds.
-    type: float
-    default: 60
   packed:
     description: The objects as one value. Made by the action plugin.
     type: str

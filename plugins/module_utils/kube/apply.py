@@ -113,12 +113,19 @@ class Item:
 
     wanted: dict[str, Any]
     step: Step
-    resource: Resource | None = None
+    known: Resource | None = None
     create_only: bool = False
     live: dict[str, Any] | None = None
     seen: bool = False
     ready: bool = False
     late: bool = False
+
+    @property
+    def resource(self) -> Resource:
+        """The kind, which is known before anything is done with the object."""
+        if self.known is None:
+            raise Failure(f"{self.reference}: its kind is not known")
+        return self.known
 
     @property
     def namespace(self) -> str:
@@ -130,7 +137,6 @@ class Item:
 
     @property
     def path(self) -> str:
-        assert self.resource
         return self.resource.path(self.namespace, self.name)
 
     @property
@@ -170,7 +176,7 @@ class Apply:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._wish, self._check, self._with_diff = client, wish, check, with_diff
+        self._given, self._wish, self._check, self._with_diff = client, wish, check, with_diff
         self._sleep, self._clock = sleep, clock
         self._deadline = clock() + wish.timeout
         self._diff_size = 0
@@ -179,6 +185,12 @@ class Apply:
         self._unwanted: dict[tuple[str, str, str, str], Item] = {}
         self._by_crd = _coming_kinds(wish.objects)
         self._items = self._wished()
+
+    @property
+    def _client(self) -> Client:
+        if self._given is None:
+            raise Failure("there is no API server", "name one by kubeconfig or host")
+        return self._given
 
     # What is wanted
 
@@ -220,13 +232,13 @@ class Apply:
         """
         for item in sorted(self._items, key=lambda item: item.rank):
             self.plan.add(item.step)
-        if self._client is None:
+        if self._given is None:
             self._without_cluster("cluster")
             return
         self._discovery = Discovery(self._client)
         self._inventory = Inventory(self._client, self._wish.component, self._wish.inventory_namespace)
         self._resolve(final=False)
-        self._read([item for item in self._items if item.resource])
+        self._read([item for item in self._items if item.known])
         if self._wish.prune or self._wish.absent:
             self._read_former()
         if not self._check:
@@ -253,7 +265,7 @@ class Apply:
         """Find each object's kind; what is neither there nor coming with a CRD of this run is an error."""
         missing: dict[str, list[Item]] = {}
         for item in self._items:
-            if item.resource:
+            if item.known:
                 continue
             api_version, kind = item.wanted["apiVersion"], item.wanted["kind"]
             resource = self._discovery.resource(api_version, kind)
@@ -281,7 +293,7 @@ class Apply:
         namespace = item.namespace
         if resource.namespaced and not namespace:
             raise Failure(f"{item.reference}: has no namespace, and needs one", "set metadata.namespace")
-        item.resource = resource
+        item.known = resource
         item.wanted = fields.prepared(item.wanted, self._wish.component, resource.has_status)
         if not resource.namespaced:
             item.wanted["metadata"].pop("namespace", None)
@@ -289,19 +301,16 @@ class Apply:
     # What is there
 
     def _kinds(self) -> dict[tuple[str, str], Resource | None]:
-        return {
-            (item.wanted["apiVersion"].rpartition("/")[0], item.wanted["kind"]): item.resource for item in self._items
-        }
+        return {(item.wanted["apiVersion"].rpartition("/")[0], item.wanted["kind"]): item.known for item in self._items}
 
     def _read(self, items: Iterable[Item]) -> None:
         readings: dict[Resource, _Reading] = {}
         for item in items:
-            assert item.resource
             reading = readings.setdefault(item.resource, _Reading(item.resource))
             reading.items[item.namespace, item.name] = item
-        _raise(self._client.each(self._read_kind, readings.values()))  # type: ignore[union-attr]
+        _raise(self._client.each(self._read_kind, readings.values()))
         foreign: list[str] = []
-        for found in self._client.each(self._read_foreign, readings.values()):  # type: ignore[union-attr]
+        for found in self._client.each(self._read_foreign, readings.values()):
             foreign += found if isinstance(found, list) else _raise([found])
         if foreign:
             raise Failure(
@@ -342,7 +351,6 @@ class Apply:
 
     def _list(self, resource: Resource, namespaces: set[str], label: str, metadata_only: bool = False) -> Iterable[Any]:
         """One LIST for all namespaces, or one a namespace when we may not read them all."""
-        assert self._client
         page = _PAGE_OF_CRDS if resource.kind == _CRD else _PAGE
         if len(namespaces) > 1:
             try:
@@ -394,7 +402,6 @@ class Apply:
             resource = self._discovery.preferred(group, kind)
             if resource:
                 readings.append(_Reading(resource))
-        assert self._client
         _raise(self._client.each(self._read_kind_of_former, readings))
 
     def _read_kind_of_former(self, reading: _Reading) -> None:
@@ -404,10 +411,9 @@ class Apply:
     # Applying
 
     def _apply_rank(self, items: list[Item]) -> None:
-        todo = [item for item in items if item.step.action != "none" and item.resource]
+        todo = [item for item in items if item.step.action != "none" and item.known]
         if not todo:
             return
-        assert self._client
         if not self._check:
             for item in todo:
                 item.step.state = "not done"
@@ -427,7 +433,6 @@ class Apply:
             raise PlanFailed(*_joined(failures))
 
     def _apply_one(self, item: Item) -> None:
-        assert self._client
         live, step = item.live, item.step
         item.live = None
         if live is None and (item.seen or item.create_only or self._check or self._with_diff):
@@ -474,7 +479,6 @@ class Apply:
         return found
 
     def _patch(self, item: Item, live: dict[str, Any] | None) -> tuple[bool, dict[str, Any]]:
-        assert self._client
         force = self._wish.take_over
         while True:
             try:
@@ -514,7 +518,6 @@ class Apply:
 
     def _replace(self, item: Item, live: dict[str, Any] | None, error: ApiError) -> dict[str, Any]:
         """Make way for an object that cannot be changed, where that has been asked for; returns the old one."""
-        assert self._client
         if (item.wanted["metadata"].get("annotations") or {}).get(fields.RECREATE) != "true":
             raise Failure(
                 f"{item.reference} cannot be changed in place: {error.cause}",
@@ -529,7 +532,6 @@ class Apply:
 
     def _gone(self, item: Item, live: Mapping[str, Any]) -> None:
         """Wait until an object that is being deleted is no longer there."""
-        assert self._client
         if self._check:
             return
         while True:
@@ -553,8 +555,7 @@ class Apply:
 
     def _after_definitions(self) -> None:
         """Wait for new CRDs, and find the kinds that they brought."""
-        assert self._client
-        late = [item for item in self._items if item.late and not item.resource]
+        late = [item for item in self._items if item.late and not item.known]
         if self._check:
             for item in late:
                 item.step.action, item.step.deferred = "create", f"CRD {self._by_crd[_type_of(item.wanted)]}"
@@ -562,7 +563,7 @@ class Apply:
         changed = [item for item in self._items if item.wanted["kind"] == _CRD and item.step.state == "done"]
         if changed:
             Waiter(self._client, self._sleep, self._clock).until(
-                [(item.resource, item.namespace, item.name) for item in changed if item.resource],
+                [(item.resource, item.namespace, item.name) for item in changed if item.known],
                 min(self._deadline, self._clock() + 60),
             )
         if not late:
@@ -578,12 +579,10 @@ class Apply:
     # Pruning
 
     def _prune(self) -> None:
-        assert self._client
         left: set[tuple[str, str]] = set()
         items = sorted(self._unwanted.values(), key=lambda item: -item.rank)
         todo = []
         for item in items:
-            assert item.resource
             key = (item.resource.group, item.resource.kind)
             self.plan.add(item.step)
             if key in PROTECTED and not self._wish.prune_protected:
@@ -612,7 +611,6 @@ class Apply:
             self._inventory.narrow(set(self._kinds()) | left, {item.namespace for item in [*self._items, *kept]} - {""})
 
     def _delete(self, item: Item) -> None:
-        assert self._client
         self._client.delete(item.path, item.step.before["uid"], dry_run=self._check)
         item.step.state = "" if self._check else "done"
 
@@ -620,9 +618,8 @@ class Apply:
 
     def _wait_for(self) -> None:
         """Wait for what is not ready yet. Interrupted, `pending` says what is left."""
-        assert self._client
         waiter = Waiter(self._client, self._sleep, self._clock, f"{fields.COMPONENT}={self._wish.component}")
-        left = [(item.resource, item.namespace, item.name) for item in self._items if item.resource and not item.ready]
+        left = [(item.resource, item.namespace, item.name) for item in self._items if item.known and not item.ready]
         limit = self._clock() + self._wish.wait_slice if self._wish.wait_slice else self._deadline
         try:
             waiter.until(left, min(limit, self._deadline))
@@ -633,7 +630,6 @@ class Apply:
 
     def only_wait(self) -> None:
         """Wait on, for objects that an earlier run has applied."""
-        assert self._client
         self._discovery = Discovery(self._client)
         self._resolve(final=True)
         self._wait_for()
@@ -650,7 +646,7 @@ class Apply:
         found["counts"] = counts
         if self.pending:
             found["pending"] = self.pending
-        found["requests"] = dict(self._client.requests) if self._client else {}
+        found["requests"] = dict(self._given.requests) if self._given else {}
         return found
 
 

@@ -19,8 +19,6 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import FIELD_MANAGER
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
@@ -252,6 +250,8 @@ def diff(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] |
 
 
 def _yaml(item: Mapping[str, Any]) -> str:
+    import yaml  # not needed where no differences are shown
+
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump(dict(item), Dumper=dumper, default_flow_style=False, sort_keys=False, width=120)
 

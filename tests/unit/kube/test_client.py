@@ -139,7 +139,7 @@ def test_retry_after_is_obeyed(client: Client, server: Server, clock: Clock) -> 
 
 
 def test_retrying_ends_at_the_deadline(client: Client, server: Server, clock: Clock) -> None:
-    for _ in range(200):
+    for _turn in range(200):
         server.say(503, {"message": "away"})
     with pytest.raises(ApiError, match="away"):
         client.get("/version")
@@ -147,7 +147,7 @@ def test_retrying_ends_at_the_deadline(client: Client, server: Server, clock: Cl
 
 
 def test_a_server_error_that_is_no_webhooks_is_given_up_soon(client: Client, server: Server, clock: Clock) -> None:
-    for _ in range(50):
+    for _turn in range(50):
         server.say(500, {"message": "etcd is corrupt"})
     with pytest.raises(ApiError, match="etcd is corrupt"):
         client.get("/version")
@@ -155,7 +155,7 @@ def test_a_server_error_that_is_no_webhooks_is_given_up_soon(client: Client, ser
 
 
 def test_a_webhook_that_is_not_up_yet_is_waited_for(client: Client, server: Server) -> None:
-    for _ in range(8):
+    for _turn in range(8):
         server.say(500, {"message": "Internal error occurred: failed calling webhook"})
     client.apply("/x", {})
     assert len(server.asked) == 9
@@ -177,7 +177,7 @@ def test_429_of_an_eviction_is_the_callers(client: Client, server: Server, clock
 
 
 def test_one_connection_serves_many_requests(client: Client, server: Server) -> None:
-    for _ in range(5):
+    for _turn in range(5):
         client.get("/version")
     assert len({asked["port"] for asked in server.asked}) == 1
 
@@ -221,7 +221,7 @@ def test_many_refused_requests_renew_once(server: Server) -> None:
         barrier.wait()
         client.get(f"/{number}")
 
-    for _ in range(4):
+    for _turn in range(4):
         server.say(401)
     client.each(ask, range(4))
     # Requests that began with the old credentials share the renewal; one that came later may have needed its own.
@@ -412,7 +412,7 @@ _FORBIDDEN = (
 def test_errors_say_what_and_where(status: int, body: Any, kind: type[ApiError], cause: str) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     failure = failure_of("PATCH", "/path", status, data)
-    assert type(failure) is kind
+    assert failure.__class__ == kind
     assert failure.cause == cause
     assert (failure.method, failure.path, failure.status) == ("PATCH", "/path", status)
 
