@@ -21,6 +21,7 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 # An acceptance that ends sooner is warned of, so that it can be renewed or made needless.
 NEAR_DAYS = 30
+END_DAYS = 90  # before the end of a release; an upgrade of all zones needs that long to be planned
 ACCEPTANCE = "{reason: <why>, approved_by: <who>, until: <YYYY-MM-DD>}"
 RISKS = ("vault_on_control_plane", "chaos_in_production")
 
@@ -161,6 +162,16 @@ def release_eol(platform: Platform) -> Iterator[Finding]:
             platform.environment,
             f"release {catalog.release} (Kubernetes {catalog.kubernetes}) ended on {catalog.eol}: no more fixes",
             "set platform_release to a current release",
+            "release-eol",
+        )
+    elif end is not None and (end - platform.today).days <= END_DAYS:
+        yield Finding(
+            "warning",
+            platform.environment,
+            "platform_release",
+            f"release {catalog.release} (Kubernetes {catalog.kubernetes}) ends on {end}, in "
+            f"{(end - platform.today).days} days: no fixes after that",
+            "plan the upgrade to a release that lasts longer",
             "release-eol",
         )
 

@@ -139,6 +139,8 @@ REFUSED = [
         ["(31 days): the documents"],
     ),
     ("release-eol", {"today": datetime.date(2027, 3, 1)}, "error", ["2026.2", "2027-02-28"]),
+    ("release-eol", {"today": datetime.date(2027, 2, 28)}, "warning", ["2027-02-28, in 0 days", "plan the upgrade"]),
+    ("release-eol", {"today": datetime.date(2026, 11, 30)}, "warning", ["2026.2 (Kubernetes 1.35.8)", "in 90 days"]),
     ("accepted-risks", {"platform_accept_risks": {"vault_on_control_plan": accept()}}, "error", [f"'{RISK}'?"]),
     ("accepted-risks", {"platform_accept_risks": [RISK]}, "error", ["is no mapping", "approved_by"]),
     ("component-eol", entry("velero", eol="2026-11-22"), "warning", ["velero 1.18.1", "since 2026-11-22"]),
@@ -315,7 +317,7 @@ REFUSED = [
 
 # Rule, and settings near to what it refuses that it lets pass. The defaults are beside them.
 PASSES = [
-    ("release-eol", {"today": datetime.date(2027, 2, 28)}),
+    ("release-eol", {"today": datetime.date(2026, 11, 29)}),
     ("accepted-risks", {"platform_accept_risks": {RISK: accept()}}),
     ("component-eol", entry("velero", eol="2026-11-24")),
     ("component-eol", {**entry("velero", eol="2026-11-22"), "backup_enabled": False}),
