@@ -296,12 +296,14 @@ class CallbackModule(CallbackBase):
         data: dict[str, Any] = {}
         loops = [item for item in said.get("results") or () if isinstance(item, Mapping)]
         parts = [part for part in [said, *loops] if not (part.get("_ansible_no_log") or "censored" in part)]
-        for key in ("plan", "deferred", "diff"):
+        for key in ("plan", "deferred", "diff", "measurements"):
             found = [entry for part in parts for entry in _list(part.get(key))]
             if key == "plan":
                 found = [step for step in found if isinstance(step, Mapping) and step.get("action") != "none"]
             if key == "diff" and not any(part.get("plan") for part in parts):
                 continue  # a diff of anything but a reconciler may show what is secret
+            if key == "measurements":
+                found = [figure for figure in map(record.measured, found) if figure]
             if not found:
                 continue
             learn()

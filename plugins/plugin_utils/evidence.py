@@ -33,6 +33,7 @@ from ansible_collections.banking.platform.plugins.plugin_utils.progress import c
 # What one page shows at most; the rest is counted on it, and is in run.json.
 MOST_FAILURES = 100
 MOST_FINDINGS = 500
+MOST_FIGURES = 500
 MOST_NODES = 60  # of a zone
 MOST_ROWS = 200  # of the timeline, for roles and for hosts
 MOST_BARS = 120  # of a row
@@ -45,6 +46,7 @@ SOON = 180  # days before the end of life from which it is said
 _RUN = ("playbook", "inventory", "user", "controller", "ansible", "revision", "dirty", "check", "limit", "tags",
         "skip_tags", "extra_vars", "cut")  # fmt: skip
 _ORDER = {"failed": 0, "unreachable": 0, "changed": 1, "ok": 2, "skipped": 3}
+_COMPARISONS = {"<=": "≤", ">=": "≥"}
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "restart": "↻"}
 _RESOURCES = {"cpu": "CPU", "memory": "Memory", "disk": "Disk", "pods": "Pods", "storage": "Storage"}
 _KINDS = {
@@ -135,13 +137,14 @@ def render(record: Mapping[str, Any]) -> str:
         "capacity": _capacity(record.get("capacity") or {}),
         "timeline": _timeline(record),
         "plan": _plan(record.get("tasks") or []),
+        "measurements": _measurements(record.get("measurements") or []),
         "findings": _findings(record.get("findings") or []),
         "versions": _versions(record.get("versions") or [], record.get("started") or 0),
         "hosts": record.get("hosts") or {},
     }
     head = _head(record, sections)
     run = {**dict.fromkeys(_RUN), **record}
-    limits = {"failures": MOST_FAILURES, "findings": MOST_FINDINGS, "nodes": MOST_NODES}
+    limits = {"failures": MOST_FAILURES, "findings": MOST_FINDINGS, "measurements": MOST_FIGURES, "nodes": MOST_NODES}
     return template.render(css=css, digest=digest, run=run, head=head, limits=limits, **sections)
 
 
@@ -197,6 +200,10 @@ def _head(record: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, A
     if sections["capacity"]:
         bad = [case["name"] for case in sections["capacity"]["cases"] if not case["fits"]]
         facts.append(("Capacity", f"does not fit {', '.join(bad)}" if bad else "fits", "capacity"))
+    if sections["measurements"]:
+        compared = [row["reached"] for row in sections["measurements"] if row["reached"] is not None]
+        text = f"{sum(compared)} of {len(compared)}" if compared else "no goals"
+        facts.append(("Goals reached", text, "measurements"))
     for severity, entries in (sections["findings"] or {}).items():
         facts.append((f"Findings: {severity}", str(len(entries)), "findings"))
     if sections["versions"]:
@@ -544,7 +551,31 @@ def _compare(before: list[str], after: list[str]) -> Iterable[tuple[str, str]]:
         yield kind, line if kind == "gap" else f"{line[0]} {line[1:]}"
 
 
-# Findings and versions
+# Measurements, findings and versions
+
+
+def _measurements(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The figures that were measured, those that missed their goal first."""
+    rows = []
+    for figure in figures:
+        wanted = records.goal(figure.get("goal"))
+        unit = str(figure.get("unit") or "")
+        sign = _COMPARISONS.get(wanted[0], wanted[0]) if wanted else ""
+        rows.append(
+            {
+                "name": figure.get("name"),
+                "value": f"{_figure(figure.get('value'))} {unit}".strip(),
+                "goal": f"{sign} {wanted[1]:.12g} {unit}".strip() if wanted else _figure(figure.get("goal")),
+                "reached": figure.get("reached"),
+                "host": figure.get("host"),
+                "role": figure.get("role"),
+            }
+        )
+    return sorted(rows, key=lambda row: row["reached"] is not False)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

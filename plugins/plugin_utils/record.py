@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import operator
 import os
 import re
+import ssl
 import tempfile
 import time
 import urllib.error
@@ -32,6 +35,9 @@ _PASSWORD_NAME = re.compile(r"(password|passwd|passphrase|_pass|token|secret)$",
 _SECRET_VALUE = re.compile(
     r"\$ANSIBLE_VAULT;|-----BEGIN [A-Z ]*PRIVATE KEY-----|^eyJ[\w-]+\.eyJ|://[^/\s:@]+:[^/\s@]+@"
 )
+# A goal is one of these and a number, such as "<= 30"; a number alone is the most that a figure may be.
+_GOALS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq}
+_GOAL = re.compile(r"\s*(<=|>=|<|>|=|)\s*([-+]?\d+(?:\.\d+)?)\s*")
 _RUN_NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 
 
@@ -161,7 +167,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 def fold(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The record of a run from its events. Without an end it is `interrupted`."""
     run: dict[str, Any] = {"schema": SCHEMA, "outcome": "interrupted", "started": 0.0, "ended": 0.0, "plays": []}
-    run |= {"tasks": [], "failures": [], "hosts": {}, "cut": False} | dict.fromkeys(PROOF)
+    run |= {"tasks": [], "failures": [], "measurements": [], "hosts": {}, "cut": False} | dict.fromkeys(PROOF)
     tasks: dict[str, dict[str, Any]] = {}
     for event in events:
         kind, at = event["event"], event["at"]
@@ -193,12 +199,43 @@ def _add_result(run: dict[str, Any], task: dict[str, Any], data: dict[str, Any],
     result.setdefault("started", task["started"])
     task["ended"] = max(task["ended"], at)
     task["results"].append(result)
+    for figure in result.pop("measurements", []):
+        where = {"host": result["host"], "role": task["role"], "task": task["name"]}
+        run["measurements"].append(figure | {"reached": reached(figure["value"], figure["goal"])} | where)
     counts = run["hosts"].setdefault(result["host"], {})
     counts[result["status"]] = counts.get(result["status"], 0) + 1
     if result["status"] in ("failed", "unreachable"):
         where = {"host": result["host"], "role": task["role"], "task": task["name"], "path": task["path"]}
         said = {key: result.get(key, "") for key in ("status", "cause", "next_step", "forgiven")}
         run["failures"].append(where | said)
+
+
+def measured(entry: Any) -> dict[str, Any] | None:
+    """A figure as the record keeps it: `name`, `value`, `unit` and `goal`; nothing for what is no figure."""
+    if not isinstance(entry, Mapping) or not entry.get("name") or entry.get("value") is None:
+        return None
+    figure = {"name": str(entry["name"])} | {key: entry.get(key) for key in ("value", "unit", "goal")}
+    # JSON has no NaN and no infinity.
+    return {key: str(item) if isinstance(item, float) and not math.isfinite(item) else item
+            for key, item in figure.items()}  # fmt: skip
+
+
+def goal(given: Any) -> tuple[str, float] | None:
+    """A goal as a comparison and a number; nothing for what is no goal."""
+    found = None if isinstance(given, bool) or given is None else _GOAL.fullmatch(str(given))
+    return (found[1] or "<=", float(found[2])) if found else None
+
+
+def reached(value: Any, given: Any) -> bool | None:
+    """Whether a figure reached its goal; None without a goal, or when the two cannot be compared."""
+    wanted = goal(given)
+    if wanted is None or isinstance(value, bool):
+        return None
+    try:
+        figure = float(value)
+    except (TypeError, ValueError):
+        return None
+    return bool(_GOALS[wanted[0]](figure, wanted[1])) if math.isfinite(figure) else None
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -258,5 +295,12 @@ def send(url: str, token: str, body: bytes, method: str = "PUT", tries: int = 3,
             if error.code < 500 and error.code not in (408, 429):
                 break
         except (OSError, ValueError) as error:
-            why = f"{parts.hostname}: {getattr(error, 'reason', error)}"
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                authorities = os.environ.get("SSL_CERT_FILE") or "this machine"
+                return (
+                    f"the certificate of {parts.netloc.rpartition('@')[2]} is refused: {reason.verify_message} (trusted "
+                    f"are the authorities of {authorities}; SSL_CERT_FILE names a file with others)"
+                )
+            why = f"{parts.hostname}: {reason}"
     return why

@@ -69,7 +69,7 @@ def run(whole: dict[str, Any]) -> dict[str, Any]:
 def test_every_section_of_a_whole_record(run: dict[str, Any]) -> None:
     page = Page(evidence.render(run))
     assert [section for section in page.sections if section] == (
-        ["topology", "quorum", "capacity", "timeline", "plan", "findings", "versions", "hosts", "run"]
+        ["topology", "quorum", "capacity", "timeline", "plan", "measurements", "findings", "versions", "hosts", "run"]
     )
     assert "prod ✓ Succeeded" in page.text("")
     assert "Release 2024.1, Kubernetes 1.28.15 · site.yml by operator · 2026-11-23 11:20:00 UTC, 6m 00s" in page.text(
@@ -77,7 +77,7 @@ def test_every_section_of_a_whole_record(run: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["topology", "quorum", "capacity", "findings", "versions"])
+@pytest.mark.parametrize("part", ["topology", "quorum", "capacity", "measurements", "findings", "versions"])
 @pytest.mark.parametrize("nothing", [None, "absent"])
 def test_a_part_that_is_missing_leaves_only_its_own_section_out(
     run: dict[str, Any], part: str, nothing: str | None
@@ -281,6 +281,24 @@ def test_versions_past_their_end_are_marked_in_words_and_come_first(run: dict[st
     assert re.findall(r"([a-f]) 1 ((?:✗ ended|! ends)?)", text) == (
         [("c", "✗ ended"), ("e", "✗ ended"), ("b", "! ends"), ("f", "! ends"), ("a", ""), ("d", "")]
     )
+
+
+def test_measured_figures_stand_beside_their_goals_and_those_that_missed_come_first(run: dict[str, Any]) -> None:
+    def row(name: str, value: Any, goal: Any, unit: str = "s") -> dict[str, Any]:
+        where = {"host": "cp-a1", "role": "etcd", "reached": record.reached(value, goal)}
+        return {"name": name, "value": value, "unit": unit, "goal": goal} | where
+
+    run["measurements"] = [
+        row("failover", 4.25, "<= 30"), row("restore", 61, 60), row("members", 3, ">= 3", ""),
+        row("size", 7, None, "MiB"), row("words", "long", "< 5"),
+    ]  # fmt: skip
+    page = Page(evidence.render(run))
+    assert page.text("measurements") == (
+        "Measured Figure Measured Goal Reached Role Host restore 61 s ≤ 60 s ✗ not reached etcd cp-a1 "
+        "failover 4.25 s ≤ 30 s ✓ reached etcd cp-a1 members 3 ≥ 3 ✓ reached etcd cp-a1 "
+        "size 7 MiB no goal etcd cp-a1 words long s < 5 s cannot be compared etcd cp-a1"
+    )
+    assert "Goals reached 2 of 3" in page.text("")
 
 
 # What is in a record must not become anything but text.

@@ -151,6 +151,10 @@ def events(hosts: Sequence[str], tasks: int = 5, failed: bool = False, **start: 
                         {"before_header": steps[0]["target"], "after_header": steps[0]["target"],
                          "before": "", "after": text},
                     ]  # fmt: skip
+                if index == 0 and number == tasks - 1:
+                    result["measurements"] = [
+                        record.measured({"name": f"{role} answers again", "value": 4.25, "unit": "s", "goal": "<= 30"})
+                    ]
                 if failed and role == ROLES[-1] and number == tasks - 1 and index < 2:
                     result |= {
                         "status": "failed",

@@ -82,6 +82,26 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     assert record.fold(record.read_events(path))["playbook"] == "site.yml"
 
 
+@pytest.mark.parametrize(
+    ("value", "goal", "reached"),
+    [
+        (30, 30, True), (30.1, 30, False), ("29", "30", True), (3, ">= 3", True), (2, ">=3", False),
+        (5, "< 5", False), (6, "> 5", True), (9, "= 9", True), (8, "= 9", False), (-1.5, "<= -1", True),
+        (1, None, None), (1, "soon", None), ("long", 5, None), (True, 1, None), (1, True, None),
+        (float("nan"), 5, None), (None, 5, None), ([1], 5, None),
+    ],
+)  # fmt: skip
+def test_a_goal_is_a_comparison_and_a_number_alone_is_the_most(value, goal, reached):
+    assert record.reached(value, goal) is reached
+
+
+def test_figures_are_kept_as_json_and_what_is_none_is_left_out():
+    assert record.measured({"name": "x", "value": float("inf"), "more": 1}) == (
+        {"name": "x", "value": "inf", "unit": None, "goal": None}
+    )
+    assert [record.measured(entry) for entry in ("x", None, {"name": "x"}, {"value": 1})] == [None] * 4
+
+
 def test_a_token_goes_over_https_only(monkeypatch):
     def refuse(*_arguments: object) -> None:
         raise AssertionError("opened")

@@ -105,6 +105,21 @@ HIDDEN = """\
       say: {failed: "{{ item == 'two' }}", msg: "item {{ item }}"}
       loop: [one, two]
 """
+MEASURED = """\
+- name: Measure
+  hosts: cp-a1
+  gather_facts: false
+  vars: {api_token: secret-in-a-figure}
+  tasks:
+    - name: Failover
+      say: {measurements: [{name: failover, value: 4.5, unit: s, goal: "<= 30"}, {name: "{{ api_token }}", value: 1}, 7]}
+    - name: Each zone
+      say: {measurements: [{name: "loss of {{ item }}", value: 61, unit: s, goal: 60}]}
+      loop: [zone-a, zone-b]
+    - name: Hidden
+      say: {measurements: [{name: hidden, value: 1}]}
+      no_log: true
+"""
 PASSWORD = "correct horse battery"
 
 
@@ -185,6 +200,19 @@ def test_reconciler_in_check_mode(project):
     assert PASSWORD not in written(project)
     assert (runs(project) / "latest").resolve().stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o077 == 0 for path in (runs(project) / "latest").iterdir())
+
+
+def test_measured_figures(project):
+    assert "WARNING" not in run(project, MEASURED)
+    where = {"host": "cp-a1", "role": ""}
+    assert latest(project)["measurements"] == [
+        {"name": "failover", "value": 4.5, "unit": "s", "goal": "<= 30", "reached": True, "task": "Failover"} | where,
+        {"name": record.MASK, "value": 1, "unit": None, "goal": None, "reached": None, "task": "Failover"} | where,
+        *({"name": f"loss of {zone}", "value": 61, "unit": "s", "goal": 60, "reached": False, "task": "Each zone"}
+          | where for zone in ("zone-a", "zone-b")),
+    ]  # fmt: skip
+    assert "not reached" in (runs(project) / "latest" / "report.html").read_text()
+    assert "secret-in-a-figure" not in written(project)
 
 
 def test_a_rescued_failure_does_not_fail_the_run(project):
