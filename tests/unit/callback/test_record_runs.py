@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import datetime
 import http.server
+import ipaddress
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +19,9 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.banking.platform.plugins.plugin_utils import record
 
@@ -316,6 +322,83 @@ def store():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield handler, f"http://127.0.0.1:{server.server_port}/runs"
         server.shutdown()
+
+
+def certificate(name: str, path: Path, issuer: tuple | None = None, address: str = "127.0.0.1") -> tuple:
+    """A certificate and its key in a file, by an issuer (certificate and key) or, as a CA, by itself."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .sign(issuer[1] if issuer else key, hashes.SHA256())
+    )
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(text + made.public_bytes(serialization.Encoding.PEM))
+    return made, key
+
+
+@pytest.fixture
+def secure_store(tmp_path_factory):
+    """A store behind TLS, and a function that gives it the certificate of a file."""
+    handler = type("Handler", (Store,), {"codes": [], "seen": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        plain = server.socket
+
+        def use(path: Path) -> None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(path)
+            server.socket = tls.wrap_socket(plain.dup(), server_side=True, do_handshake_on_connect=False)
+
+        server.handle_error = lambda *arguments: None  # a client that does not trust it ends the connection
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield handler, f"https://127.0.0.1:{server.server_port}/runs", use
+        server.shutdown()
+
+
+def test_a_store_behind_tls(tmp_path, secure_store, monkeypatch):
+    handler, url, use = secure_store
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    issuer = certificate("the test's CA", tmp_path / "ca.pem")
+    certificate("store", tmp_path / "store.pem", issuer)
+    certificate("elsewhere", tmp_path / "elsewhere.pem", issuer, "127.0.0.9")
+    use(tmp_path / "store.pem")
+
+    why = record.send(url, "token", b'{"a": 1}')
+    assert f"the certificate of {url.split('/')[2]} is refused: unable to get local issuer certificate" in why
+    assert "authorities of this machine; SSL_CERT_FILE" in why
+    assert handler.seen == []  # neither the token nor the record went to somebody who may be another
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert record.send(url, "token", b'{"a": 1}') == ""
+    assert handler.seen == [("/runs", "Bearer token", {"a": 1})]
+
+    use(tmp_path / "elsewhere.pem")
+    why = record.send(url, "token", b'{"a": 1}')
+    assert "IP address mismatch" in why
+    assert str(tmp_path / "ca.pem") in why
+    assert len(handler.seen) == 1
+
+
+def test_a_run_sends_its_record_over_tls_or_warns(project, secure_store):
+    handler, url, use = secure_store
+    certificate("store", project / "store.pem", certificate("the test's CA", project / "ca.pem"))
+    use(project / "store.pem")
+    settings = {"PLATFORM_RECORD_STORE": url, "SSL_CERT_FILE": str(project / "ca.pem")}
+    assert "WARNING" not in run(project, PROOF, **settings)
+    assert [body for _path, _token, body in handler.seen] == [latest(project)]
+    settings["SSL_CERT_FILE"] = os.devnull
+    # Ansible folds a warning into lines of the terminal's width.
+    out = " ".join(run(project, PROOF, **settings).split())
+    assert out.count("record of this run was not sent: the certificate of 127.0.0.1:") == 1
+    assert len(handler.seen) == 1
 
 
 def test_store(project, store):
