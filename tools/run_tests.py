@@ -266,6 +266,13 @@ def build() -> list[Case]:
             arguments = json.dumps({"name": "smoke", "files": {f"{top}/smoke": {"content": "smoke\n"}}})
             argv = ["ansible", "localhost", "-m", "banking.platform.converge", "-a", arguments]
             cases.append(checked("build", "collection-call", argv, cwd=Path(top), env=reach))
+            argv = ["ansible-playbook", "banking.platform.preflight", "-i", str(CLONE / "inventories/prod/hosts.yml")]
+            reach["XDG_CACHE_HOME"] = top
+            cases.append(checked("build", "collection-record", argv, cwd=Path(top), env=reach))
+            kept = list(Path(top).glob("banking.platform/prod-*/runs/2*/run.json"))
+            if cases[-1].outcome == "passed" and len(kept) != 1:
+                reason = f"a run of an installed playbook left {len(kept)} records, not one"
+                cases[-1] = replace(cases[-1], outcome="failed", reason=reason)
         argv = ["ansible-builder", "create", "--file", "execution-environment.yml", "--context", f"{top}/context"]
         cases.append(checked("build", "execution-environment", argv))
     return cases

@@ -17,7 +17,8 @@ description:
   - Results of tasks with C(no_log) and values of secret variables are never recorded.
   - An error in here is a warning. It never stops the run.
 requirements:
-  - C(callbacks_enabled = banking.platform.record), or E(ANSIBLE_CALLBACKS_ENABLED)
+  - Nothing for the playbooks of this collection. For others C(callbacks_enabled = banking.platform.record), or
+    E(ANSIBLE_CALLBACKS_ENABLED).
 options:
   folder:
     description:
@@ -126,7 +127,8 @@ class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "banking.platform.record"
-    CALLBACK_NEEDS_ENABLED = True
+    # Beside our playbooks (playbooks/callback_plugins) it needs nothing; elsewhere a callback of a collection does.
+    CALLBACK_NEEDS_ENABLED = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -299,8 +299,8 @@ def send(url: str, token: str, body: bytes, method: str = "PUT", tries: int = 3,
             if isinstance(reason, ssl.SSLCertVerificationError):
                 authorities = os.environ.get("SSL_CERT_FILE") or "this machine"
                 return (
-                    f"the certificate of {parts.netloc.rpartition('@')[2]} is refused: {reason.verify_message} (trusted "
-                    f"are the authorities of {authorities}; SSL_CERT_FILE names a file with others)"
+                    f"the certificate of {parts.netloc.rpartition('@')[2]} is refused: {reason.verify_message} "
+                    f"(trusted are the authorities of {authorities}; SSL_CERT_FILE names a file with others)"
                 )
             why = f"{parts.hostname}: {reason}"
     return why

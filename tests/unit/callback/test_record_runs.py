@@ -118,7 +118,8 @@ MEASURED = """\
   vars: {api_token: secret-in-a-figure}
   tasks:
     - name: Failover
-      say: {measurements: [{name: failover, value: 4.5, unit: s, goal: "<= 30"}, {name: "{{ api_token }}", value: 1}, 7]}
+      say:
+        measurements: [{name: failover, value: 4.5, unit: s, goal: "<= 30"}, {name: "{{ api_token }}", value: 1}, 7]
     - name: Each zone
       say: {measurements: [{name: "loss of {{ item }}", value: 61, unit: s, goal: 60}]}
       loop: [zone-a, zone-b]

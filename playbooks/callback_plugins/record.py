@@ -1,0 +1,1 @@
+../../plugins/callback/record.py
