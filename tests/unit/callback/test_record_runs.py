@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -346,11 +347,18 @@ def certificate(name: str, path: Path, issuer: tuple | None = None, address: str
     return made, key
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    """Says nothing of clients that end the connection, since they do not trust it."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        return None
+
+
 @pytest.fixture
 def secure_store(tmp_path_factory):
     """A store behind TLS, and a function that gives it the certificate of a file."""
     handler = type("Handler", (Store,), {"codes": [], "seen": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Quiet(("127.0.0.1", 0), handler) as server:
         plain = server.socket
 
         def use(path: Path) -> None:
@@ -358,7 +366,6 @@ def secure_store(tmp_path_factory):
             tls.load_cert_chain(path)
             server.socket = tls.wrap_socket(plain.dup(), server_side=True, do_handshake_on_connect=False)
 
-        server.handle_error = lambda *arguments: None  # a client that does not trust it ends the connection
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield handler, f"https://127.0.0.1:{server.server_port}/runs", use
         server.shutdown()
