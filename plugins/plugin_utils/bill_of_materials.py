@@ -8,23 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from cyclonedx.contrib.license.factories import LicenseFactory
-from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
-from cyclonedx.model.bom import Bom, BomMetaData
-from cyclonedx.model.component import Component, ComponentType
-from cyclonedx.output.json import JsonV1Dot6
-from packageurl import PackageURL
-
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.plugin_utils.registries import repository_of
-
-_TYPES = {
-    "artifact": ComponentType.APPLICATION,
-    "chart": ComponentType.APPLICATION,
-    "image": ComponentType.CONTAINER,
-}
 
 
 def render(release: str, files: Mapping[str, Mapping[str, Any]]) -> str:
@@ -33,7 +21,18 @@ def render(release: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         release: of the platform.
         files: by path, with kind, name, version, component, licence, sha256 and what else the index has of them.
+
+    Raises:
+        Failure: the library that writes it is not installed.
     """
+    # Imported here, so that the rest of the collection does without the library.
+    try:
+        from cyclonedx.model.bom import Bom, BomMetaData
+        from cyclonedx.model.component import Component, ComponentType
+        from cyclonedx.output.json import JsonV1Dot6
+    except ImportError as error:
+        raise Failure(f"cannot write the bill of materials: {error}", "install cyclonedx-python-lib") from error
+
     whole = Component(name="banking.platform bundle", version=release, type=ComponentType.PLATFORM, bom_ref="bundle")
     parts = [_component(path, file) for path, file in files.items()]
     bom = Bom(components=parts, metadata=BomMetaData(component=whole))
@@ -47,22 +46,33 @@ def render(release: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def _component(path: str, file: Mapping[str, Any]) -> Component:
+def _component(path: str, file: Mapping[str, Any]) -> Any:
+    from cyclonedx.contrib.license.factories import LicenseFactory
+    from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
+    from cyclonedx.model.component import Component, ComponentType
+
     licence = file.get("licence")
+    url = file.get("url") or file.get("repository")
+    references = [ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url))] if url else []
     return Component(
-        type=_TYPES[file["kind"]],
+        type=ComponentType.CONTAINER if file["kind"] == "image" else ComponentType.APPLICATION,
         bom_ref=path,
         name=file["component"] if file["kind"] == "image" else file["name"],
         version=file["version"],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file["sha256"])],
         licenses=[LicenseFactory().make_from_string(licence)] if licence else [],
         purl=_purl(file),
-        external_references=_references(file),
-        properties=_properties(path, file),
+        external_references=references,
+        properties=[
+            Property(name="banking.platform:component", value=file["component"]),
+            Property(name="banking.platform:path", value=path),
+        ],
     )
 
 
-def _purl(file: Mapping[str, Any]) -> PackageURL:
+def _purl(file: Mapping[str, Any]) -> Any:
+    from packageurl import PackageURL
+
     if file["kind"] == "image":
         repository = repository_of(file["name"])
         qualifiers = {"repository_url": repository, "arch": ",".join(file["architectures"])}
@@ -74,15 +84,3 @@ def _purl(file: Mapping[str, Any]) -> PackageURL:
         return PackageURL("helm", None, file["name"], file["version"], {"repository_url": file["repository"]})
     qualifiers = {"checksum": f"sha256:{file['sha256']}", "download_url": file["url"], "arch": file["arch"]}
     return PackageURL("generic", None, file["name"], file["version"], qualifiers)
-
-
-def _references(file: Mapping[str, Any]) -> Iterable[ExternalReference]:
-    url = file.get("url") or file.get("repository")
-    return [ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url))] if url else []
-
-
-def _properties(path: str, file: Mapping[str, Any]) -> Iterable[Property]:
-    return [
-        Property(name="banking.platform:component", value=file["component"]),
-        Property(name="banking.platform:path", value=path),
-    ]
