@@ -164,7 +164,7 @@ def test_a_full_disk_ends_it_and_is_not_called_missing(
         def __init__(self, path: str, _mode: str) -> None:
             Path(path).touch()
 
-        def __enter__(self) -> Full:
+        def __enter__(self) -> Any:
             return self
 
         def __exit__(self, *_error: object) -> None:
