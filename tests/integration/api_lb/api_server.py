@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands behind the load balancer in place of an API server: TLS on 6443, `/readyz`, and its own name on every other path.
+"""Stands behind the load balancer in place of an API server: TLS on 6443, `/readyz`, its name on other paths.
 
 Usage: api_server.py <name> <certificate> <key> <file that makes /readyz answer 500 while it exists>
 """
@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Say nothing: there is a check every second."""
 
 
