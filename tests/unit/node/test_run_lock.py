@@ -55,25 +55,24 @@ def test_is_given_back_by_its_holder_only(path: str) -> None:
     assert not run_lock.give_back("a", path)
 
 
-def test_of_many_at_once_one_gets_it(path: str) -> None:
-    for old in ("", "dead"):
-        if old:
-            os.unlink(path)
-            run_lock.take(_run(old), path=path)
-        barrier = threading.Barrier(16)
-        got: list[str] = []
+@pytest.mark.parametrize("old", ["", "dead"])
+def test_of_many_at_once_one_gets_it(path: str, old: str) -> None:
+    if old:
+        run_lock.take(_run(old), path=path)
+    barrier = threading.Barrier(16)
+    got: list[str] = []
 
-        def ask(name: str, old: str = old, barrier: threading.Barrier = barrier, got: list[str] = got) -> None:
-            barrier.wait()
-            if run_lock.take(_run(name), instead_of=old, path=path) is None:
-                got.append(name)
+    def ask(name: str) -> None:
+        barrier.wait()
+        if run_lock.take(_run(name), instead_of=old, path=path) is None:
+            got.append(name)
 
-        threads = [threading.Thread(target=ask, args=(f"run-{number}",)) for number in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert got == [(run_lock.holder(path) or {})["run"]]
+    threads = [threading.Thread(target=ask, args=(f"run-{number}",)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [(run_lock.holder(path) or {})["run"]]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null"])
