@@ -259,8 +259,19 @@ class Client:
         todo = list(items)
         if len(todo) < 2:
             return [self._guarded(work, item) for item in todo]
+        gone = threading.Event()
+
+        def one(item: Item) -> Result | Failure:
+            if gone.is_set():
+                return Failure("not begun: the server is gone")
+            try:
+                return self._guarded(work, item)
+            except Unreachable:
+                gone.set()
+                raise
+
         with ThreadPoolExecutor(min(self.parallel, len(todo))) as pool:
-            futures: List[Future[Result | Failure]] = [pool.submit(self._guarded, work, item) for item in todo]
+            futures: List[Future[Result | Failure]] = [pool.submit(one, item) for item in todo]
             wait(futures, return_when=FIRST_EXCEPTION)
             broken = next(filter(None, (future.exception() for future in futures if future.done())), None)
             if broken:
