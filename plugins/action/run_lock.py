@@ -61,7 +61,8 @@ class ActionModule(ActionBase):
                 "next_step": next_step,
                 "held_by": other,
             }
-        held = {"changed": False, "held_by": arguments["holder"], "lock": arguments["run"]}
+        where = self._task.delegate_to or (task_vars or {}).get("inventory_hostname")
+        held = {"changed": False, "held_by": arguments["holder"], "lock": {"host": where, "run": arguments["run"]}}
         return result | held | ({"warnings": warnings} if warnings else {})
 
     def _ask(self, arguments: Mapping[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:

@@ -286,8 +286,7 @@ class CallbackModule(CallbackBase):
             data |= self.open(said, status, functools.partial(self.learn, result.host, result.task))
         self.writer.write("result", **data)
         if said.get("lock") and result.task.action.endswith("run_lock"):
-            delegated = said.get("_ansible_delegated_vars") or {}
-            self.lock = str(delegated.get("ansible_delegated_host") or host), str(said["lock"])
+            self.lock = str(said["lock"]["host"]), str(said["lock"]["run"])
         if not secret and isinstance(said.get("findings"), list) and "topology" in said:
             self.learn(result.host, result.task)
             proof = {key: said.get(key) for key in record.PROOF}

@@ -67,10 +67,10 @@ held_by:
   type: dict
   sample: {run: ops1/4711/83422, user: anna, controller: ops1, playbook: site.yml, since: "2026-11-25T20:15:00Z"}
 lock:
-  description: For the callback that gives it back, the run that took it.
+  description: For the callback that gives it back, the host that keeps it and the run that took it.
   returned: when it was taken
-  type: str
-  sample: ops1/4711/83422
+  type: dict
+  sample: {host: cp-a1, run: ops1/4711/83422}
 """
 
 from ansible.module_utils.basic import AnsibleModule
