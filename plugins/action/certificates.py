@@ -12,7 +12,6 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.plugin_utils import authorities
@@ -148,12 +147,7 @@ class ActionModule(ActionBase):
     def _clear_key(self, store: Store, name: str) -> str:
         if self._task.check_mode:
             return ""
-        key = store.private_key(name)
-        # kubeadm and Kubernetes read the traditional forms and PKCS #8 alike.
-        pem: bytes = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-        return pem.decode()
+        return authorities.private_pem(store.private_key(name))
 
     def _install(
         self,

@@ -247,7 +247,10 @@ from ansible_collections.banking.platform.plugins.module_utils.plan import Failu
 
 def main() -> None:
     ownership = {name: {"type": "str", "default": "root"} for name in ("owner", "group")}
-    modes = {"mode": {"type": "str", "default": "0644"}, "key_mode": {"type": "str", "default": "0600"}}
+    modes = {
+        "mode": {"type": "str", "default": "0644"},
+        "key_mode": {"type": "str", "default": "0600", "no_log": False},
+    }
     name = {"type": "str", "required": True}
     path = {"type": "path", "required": True}
     texts = {"type": "list", "elements": "str", "default": []}

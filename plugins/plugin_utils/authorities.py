@@ -20,17 +20,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.x509.oid import NameOID
+except ImportError:  # the platform's requirements bring it; to read the documentation of a plugin one needs it not
+    HAS_CRYPTOGRAPHY = False
+else:
+    HAS_CRYPTOGRAPHY = True
 
 BOOTSTRAP = "bootstrap"
 _ENCRYPTED = ("$ANSIBLE_VAULT;", "-----BEGIN ENCRYPTED PRIVATE KEY-----")
-_USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
+# RFC 5280, section 4.2.1.12.
+_USAGES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
 # Clocks may differ by this much: a certificate is valid from so long before it was made.
 _LEEWAY = datetime.timedelta(minutes=5)
 
@@ -94,7 +100,7 @@ def facts_of(certificate: x509.Certificate) -> dict[str, Any]:
     try:
         wide = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         known = {oid: name for name, oid in _USAGES.items()}
-        usages = sorted(known.get(oid, oid.dotted_string) for oid in wide)
+        usages = sorted(known.get(oid.dotted_string, oid.dotted_string) for oid in wide)
     except x509.ExtensionNotFound:
         pass
     return {
@@ -127,6 +133,13 @@ def public_pem(key: Any) -> str:
     """The public key of a certificate, a request or a private key, as PEM."""
     public = key.public_key() if hasattr(key, "public_key") else key
     pem: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode()
+
+
+def private_pem(key: Any) -> str:
+    """A private key in clear, for a node only, in the form that kubeadm writes too."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    pem: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     return pem.decode()
 
 
@@ -237,6 +250,8 @@ class Store:
     """The folder of authorities and of key pairs that nodes share."""
 
     def __init__(self, folder: str, keyring: Keyring) -> None:
+        if not HAS_CRYPTOGRAPHY:
+            raise Failure("the Python library cryptography is missing on the controller", "run `make venv`")
         self.folder = Path(folder).expanduser()
         self.keyring = keyring
 
@@ -369,7 +384,9 @@ class Store:
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([_USAGES[usage] for usage in wish.usages]), critical=False)
+            .add_extension(
+                x509.ExtendedKeyUsage([x509.ObjectIdentifier(_USAGES[usage]) for usage in wish.usages]), critical=False
+            )
             .add_extension(_issued_by(authority.certificate), critical=False)
         )
         alternatives = [
