@@ -230,10 +230,7 @@ class CallbackModule(CallbackBase):
 
     def begin(self, task: Any) -> None:
         """Write which task begins, and where it stands."""
-        role = task._role.get_name(False) if task._role else ""
-        name = task.get_name()
-        if task._role:
-            name = name.removeprefix(task._role.get_name() + " : ")
+        role, name = record.task_names(task)
         path = task.get_path() or ""
         shown = {"name": name, "role": role, "path": "/".join(path.split("/")[-4:])}
         self.writer.write("task", id=task._uuid, **record.bounded(shown, self.hidden, MOST_NAME))

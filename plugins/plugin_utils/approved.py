@@ -82,10 +82,7 @@ def steps(action: ActionBase, variables: Mapping[str, Any]) -> dict[str, Any] | 
         return None
     path, max_age = (action._templar.template(variables.get(f"platform_plan{key}")) for key in ("", "_max_age"))
     plan = load(str(path), float(max_age or MAX_AGE))
-    role = task._role.get_name(False) if task._role else ""
-    name = task.get_name()
-    if task._role:
-        name = name.removeprefix(task._role.get_name() + " : ")
+    role, name = record.task_names(task)
     host = variables["inventory_hostname"]
     results, waiting = [], False
     for its_role, its_name, its_results in plan["tasks"]:

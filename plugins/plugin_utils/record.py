@@ -74,6 +74,13 @@ def _texts(value: Any) -> Iterable[str]:
         yield str(value)
 
 
+def task_names(task: Any) -> tuple[str, str]:
+    """The role of one of Ansible's tasks (or nothing) and the task's name without it: how a record finds it again."""
+    role = task._role.get_name(False) if task._role else ""
+    prefix = f"{task._role.get_name()} : " if task._role else ""
+    return role, task.get_name().removeprefix(prefix)
+
+
 class Hidden:
     """The secrets that are known so far, in every form in which a text may show them."""
 
