@@ -50,9 +50,11 @@ options:
     elements: dict
     default: []
   state:
-    description: With V(absent), all objects of the component are removed.
+    description:
+      - With V(absent), all objects of the component are removed.
+      - With V(ready), nothing is applied; the run waits until all objects that the component has are ready.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, ready]
     default: present
   wait:
     description: Whether to wait until all objects are ready.
@@ -196,7 +198,7 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
     wish = Wish(
         component=params["component"],
         objects=params["objects"],
-        absent=params["state"] == "absent",
+        state=params["state"],
         **{
             name: params[name]
             for name in ("wait", "timeout", "wait_slice", "prune", "prune_protected", "take_over", "create_only")
@@ -208,7 +210,7 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
         try:
             client = Client(connector(params), retry_for=min(params["retry_for"], params["timeout"]))
             applying = Apply(client, wish, check, with_diff)
-            if params["waiting"]:
+            if params["waiting"] or params["state"] == "ready":
                 applying.only_wait()
             else:
                 applying.run()

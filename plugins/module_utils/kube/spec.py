@@ -43,7 +43,7 @@ APPLY: dict[str, dict[str, Any]] = {
     **CONNECTION,
     "component": {"type": "str", "required": True},
     "objects": {"type": "list", "elements": "dict", "default": []},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "ready"], "default": "present"},
     "wait": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 300},
     "prune": {"type": "bool", "default": True},
