@@ -63,7 +63,8 @@ class ActionModule(ActionBase):
         found = []
         for role in roles.roles:
             declared = role.declaration or {}
-            if role.built and settings("").render(declared.get("wave")) == wave:
-                if settings("").render(declared.get("enabled", True)):
-                    found.append(component_name(role.name))
+            if not role.built or settings("").render(declared.get("wave")) != wave:
+                continue
+            if settings("").render(declared.get("enabled", True)):
+                found.append(component_name(role.name))
         return found

@@ -12,14 +12,14 @@ version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
 description:
-  - Renders the manifests of a role (C(templates/manifests)) and its charts on the controller, and validates every object
-    strictly. Built-in kinds are checked against the schemas of the release's Kubernetes version, custom resources against
-    their CRDs. All errors come at once, and nothing is changed then.
+  - Renders the manifests of a role (C(templates/manifests)) and its charts on the controller, and validates every
+    object strictly. Built-in kinds are checked against the schemas of the release's Kubernetes version, custom
+    resources against their CRDs. All errors come at once, and nothing is changed then.
   - What is rendered is delivered as the variable C(platform_delivery) says. With V(render) it is written to a tree of
-    files, C(<platform_build_dir>/tree/components/<wave>-<component>/<namespace>/<kind>-<name>.yaml). With V(direct) it is
-    applied by M(banking.platform.k8s_apply).
-  - C(overlay/<role>/manifests) beside the inventory is laid over the role's manifests by path, C(overlay/<role>/<values>)
-    over the values of a chart.
+    files, C(<platform_build_dir>/tree/components/<wave>-<component>/<namespace>/<kind>-<name>.yaml). With V(direct)
+    it is applied by M(banking.platform.k8s_apply).
+  - C(overlay/<role>/manifests) beside the inventory is laid over the role's manifests by path,
+    C(overlay/<role>/<values>) over the values of a chart.
   - An object with the annotation C(argocd.argoproj.io/sync-wave) comes in that sub-wave; the next one begins when the
     earlier ones are ready. Hooks of a chart become sub-waves.
 attributes:
@@ -66,7 +66,8 @@ options:
         description: Template of the chart's values, below the role's C(templates).
         type: str
       api_versions:
-        description: What the cluster will have beyond Kubernetes' own, such as V(monitoring.coreos.com/v1/ServiceMonitor).
+        description: What the cluster will have beyond Kubernetes' own, such as
+          V(monitoring.coreos.com/v1/ServiceMonitor).
         type: list
         elements: str
         default: []
@@ -79,7 +80,8 @@ options:
     type: bool
     default: false
   prune_protected:
-    description: Whether namespaces, CRDs, persistent volumes and their claims that are no longer wanted are removed too.
+    description: Whether namespaces, CRDs, persistent volumes and their claims that are no longer wanted are removed
+      too.
     type: bool
     default: false
   timeout:

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
 description:
-  - Looks at the objects of all enabled components of a wave in the cluster and waits until each is ready, by the rules of
-    M(banking.platform.k8s_apply). While it waits, it says every 20 s what is left.
+  - Looks at the objects of all enabled components of a wave in the cluster and waits until each is ready, by the
+    rules of M(banking.platform.k8s_apply). While it waits, it says every 20 s what is left.
 attributes:
   check_mode:
     support: full

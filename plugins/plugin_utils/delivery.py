@@ -13,7 +13,7 @@ from typing import Any
 from ansible import context
 from ansible.template import Templar
 
-from ansible_collections.banking.platform.plugins.module_utils import catalog
+from ansible_collections.banking.platform.plugins.module_utils.catalog import Catalog, Source, load
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import run_folder
 
@@ -92,9 +92,9 @@ class Delivery:
         return str(self._get("platform_release", ""))
 
     @functools.cached_property
-    def catalog(self) -> catalog.Catalog:
+    def catalog(self) -> Catalog:
         """The release's catalog, with what the inventory lays over it."""
-        return catalog.load(self.release, overrides=self._get("platform_catalog_overrides"))
+        return load(self.release, overrides=self._get("platform_catalog_overrides"))
 
     @property
     def kubernetes(self) -> str:
@@ -102,10 +102,10 @@ class Delivery:
         return self.catalog.kubernetes
 
     @property
-    def source(self) -> catalog.Source:
+    def source(self) -> Source:
         """Where artifacts and charts come from."""
         names = ("artifacts_source", "artifacts_mirror", "artifacts_bundle")
-        return catalog.Source.from_variables({name: self._get(name) for name in names})
+        return Source.from_variables({name: self._get(name) for name in names})
 
     @property
     def unavailable(self) -> frozenset[str]:
