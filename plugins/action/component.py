@@ -192,7 +192,8 @@ class _Rendering:
         Raises:
             Failure: with the file, and what to correct.
         """
-        found = [item for chart in self._arguments["charts"] for item in self._chart(chart)]
+        ours = self._settings.charts == "manage"
+        found = [item for chart in self._arguments["charts"] if ours for item in self._chart(chart)]
         found += self._manifests()
         for item in found:
             if item.object["kind"] != "Secret" and self._renderer.is_secret(manifests.dump(item.object)):
@@ -216,8 +217,6 @@ class _Rendering:
 
     def _chart(self, wish: Mapping[str, Any]) -> Iterator[Manifest]:
         settings = self._settings
-        if settings.charts == "external":
-            return
         chart = settings.catalog.chart(wish["name"], settings.source)
         try:
             path = charts.fetch(chart, settings.charts_dir)

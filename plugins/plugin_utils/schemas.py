@@ -198,10 +198,9 @@ class Schemas:
 
     def _files(self, group: str, kind: str) -> Iterator[str]:
         """Files that may hold a CRD: parsing all of them would take seconds."""
-        wanted = (
-            re.compile(rf"^\s*group: ['\"]?{re.escape(group)}['\"]?\s*$", re.M),
-            re.compile(rf"^\s*kind: {kind}\s*$", re.M),
-        )
+        wanted = [
+            re.compile(rf"\b{key}\W{{1,5}}{re.escape(value)}\b") for key, value in (("group", group), ("kind", kind))
+        ]
         for path, text in _texts(self._folders):
             if all(pattern.search(text) for pattern in wanted):
                 yield path

@@ -86,8 +86,8 @@ class Wish:
     Attributes:
         component: the component's name.
         objects: its manifests.
-        state: `present`; `absent`, when the component is to go with all its objects; `ready`, when what is there of it is
-            only waited for.
+        state: `present`; `absent`, when the component is to go with all its objects; `ready`, when nothing is
+            applied and what is there of it is waited for.
         wait, timeout: whether to wait until the objects are ready, and for how many seconds.
         wait_slice: seconds after which a wait that is not over yet is interrupted, for a word to the user; 0 for never.
         prune: whether to remove what the component had and no longer has.
