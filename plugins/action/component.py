@@ -149,6 +149,7 @@ class ActionModule(ActionBase):
         variables: dict[str, Any],
     ) -> dict[str, Any]:
         wish = {key: arguments[key] for key in ("take_over", "prune_protected", "timeout")}
+        wish["approved"] = approved.steps(self, variables)
         wish |= {"component": name, "objects": [item.object for item in objects], **settings.connection}
         return apply_objects(self, wish, variables)
 

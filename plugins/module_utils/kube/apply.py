@@ -491,12 +491,15 @@ class Apply:
         step.action = "create" if new else "update"
         item.ready = not self._check and item.wanted["kind"] != _CRD and verdict(after).ready
         before = fields.shown(live) if live else None
-        if before is not None and not new:
+        if new:
+            # What is made is known by its digest: whole objects would make a plan that nobody reads.
+            step.after = {"digest": item.wanted["metadata"]["annotations"][fields.DIGEST]}
+        elif before is not None:
             step.before, step.after = fields.changes(before, fields.shown(after))
             if not step.before and not step.after:
                 step.action, step.note, step.state, step.before, step.after = "none", "", "", None, None
                 return
-        elif not new:
+        else:
             step.note = step.note or "was there before, not as part of this component"
         if self._with_diff:
             step.diff = self._diff(step, before, fields.shown(after))

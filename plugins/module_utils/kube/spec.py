@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED
+
 # The names are kubernetes.core's, so that one `module_defaults` serves both.
 CONNECTION: dict[str, dict[str, Any]] = {
     "kubeconfig": {"type": "raw", "no_log": True},
@@ -62,6 +64,7 @@ APPLY: dict[str, dict[str, Any]] = {
     },
     "inventory_namespace": {"type": "str", "default": "kube-system"},
     "packed": {"type": "str", "no_log": True},
+    **APPROVED,
     "waiting": {"type": "bool", "default": False},
     "wait_slice": {"type": "float", "default": 0},
 }
