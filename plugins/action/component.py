@@ -234,8 +234,8 @@ class _Rendering:
             )
         release = charts.Release(
             chart,
-            name=wish["release"] or wish["name"],
-            namespace=wish["namespace"],
+            name=str(wish["release"] or wish["name"]),
+            namespace=str(wish["namespace"]),  # without Ansible's tags: it becomes part of objects
             values=self._values(wish["values"]),
             api_versions=wish["api_versions"],
             crds=wish["crds"],
