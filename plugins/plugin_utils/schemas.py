@@ -202,7 +202,8 @@ class Schemas:
             re.compile(rf"\b{key}\W{{1,5}}{re.escape(value)}\b") for key, value in (("group", group), ("kind", kind))
         ]
         for path, text in _texts(self._folders):
-            if all(pattern.search(text) for pattern in wanted):
+            # A plain search first: the patterns take ten times as long.
+            if group in text and kind in text and all(pattern.search(text) for pattern in wanted):
                 yield path
 
     def _read(self, path: str, group: str) -> dict[tuple[str, str], _Custom | None]:
