@@ -50,9 +50,11 @@ options:
     elements: dict
     default: []
   state:
-    description: With V(absent), all objects of the component are removed.
+    description:
+      - With V(absent), all objects of the component are removed.
+      - With V(ready), nothing is applied; the run waits until all objects that the component has are ready.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, ready]
     default: present
   wait:
     description: Whether to wait until all objects are ready.
@@ -99,6 +101,9 @@ options:
     description: Namespace of the ConfigMap that keeps the kinds and namespaces of the component.
     type: str
     default: kube-system
+  approved:
+    description: The part of the approved plan that nothing may differ from. Made by the action plugin.
+    type: dict
   packed:
     description: The objects as one value. Made by the action plugin.
     type: str
@@ -158,6 +163,8 @@ requests:
 """
 
 import base64
+import json
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -165,7 +172,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.apply import Apply, Wish
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Unreachable, connector
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
 
 # Shorter ones are words like "true", whose masking would make every message unreadable.
 _SHORTEST_SECRET = 6
@@ -187,6 +194,12 @@ def secret_values(objects: list[dict[str, Any]]) -> set[str]:
     return {value for value in found if len(value) >= _SHORTEST_SECRET}
 
 
+def comparable(approved: dict[str, Any]) -> dict[str, Any]:
+    """An approved plan with one mask for all secret values: those of another run differ from ours."""
+    text = re.sub(r'"secret:[0-9a-f]{8}"', json.dumps(MASK), json.dumps(approved))
+    return dict(json.loads(text))
+
+
 def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, list[str], Failure | None]:
     """Do what the options say.
 
@@ -196,7 +209,7 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
     wish = Wish(
         component=params["component"],
         objects=params["objects"],
-        absent=params["state"] == "absent",
+        state=params["state"],
         **{
             name: params[name]
             for name in ("wait", "timeout", "wait_slice", "prune", "prune_protected", "take_over", "create_only")
@@ -207,8 +220,12 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
     try:
         try:
             client = Client(connector(params), retry_for=min(params["retry_for"], params["timeout"]))
+            if params["approved"] is not None and not params["waiting"]:
+                planned = Apply(client, wish, check=True)
+                planned.run()
+                planned.plan.hold_to(comparable(params["approved"]))
             applying = Apply(client, wish, check, with_diff)
-            if params["waiting"]:
+            if params["waiting"] or params["state"] == "ready":
                 applying.only_wait()
             else:
                 applying.run()

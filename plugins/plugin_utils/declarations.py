@@ -35,12 +35,14 @@ class Role:
         variables: its defaults, with its vars/ over them.
         options: names of the variables that its argument_specs describe.
         declaration: meta/platform.yml, not rendered; None when the role has none.
+        built: whether the role has tasks, and is more than a declaration.
     """
 
     name: str
     variables: Mapping[str, Any]
     options: frozenset[str]
     declaration: Any = None
+    built: bool = False
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Roles:
             },
             options=frozenset(option for entry in entries.values() for option in entry.get("options") or {}),
             declaration=self._yaml(name, "meta/platform.yml"),
+            built=os.path.isfile(os.path.join(self.folder, name, "tasks", "main.yml")),
         )
 
     def _yaml(self, role: str, path: str) -> Any:

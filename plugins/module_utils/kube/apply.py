@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring the objects of one component to an API server, and remove those that it no longer has.
 
-Read (one LIST a kind, by the component's label), plan (one step an object), apply (kind by kind, side by side within a
-kind), prune, wait.
+Read (one LIST a kind, by the component's label), plan (one step an object), apply (sub-wave by sub-wave, in each kind
+by kind, side by side within a kind), prune, wait.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ _ORDER = (
 )
 _RANK = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
 _CUSTOM = _ORDER.index(())
+# Namespaces and CRDs, whatever their sub-wave.
+_FIRST = (-(10**9), 0)
 
 # What takes others' data with it when it goes.
 PROTECTED = {("", "Namespace"), ("", "PersistentVolume"), ("", "PersistentVolumeClaim"), ("apiextensions.k8s.io", _CRD)}
@@ -84,7 +86,8 @@ class Wish:
     Attributes:
         component: the component's name.
         objects: its manifests.
-        absent: whether the component is to go, with all its objects.
+        state: `present`; `absent`, when the component is to go with all its objects; `ready`, when nothing is
+            applied and what is there of it is waited for.
         wait, timeout: whether to wait until the objects are ready, and for how many seconds.
         wait_slice: seconds after which a wait that is not over yet is interrupted, for a word to the user; 0 for never.
         prune: whether to remove what the component had and no longer has.
@@ -96,7 +99,7 @@ class Wish:
 
     component: str
     objects: Sequence[Mapping[str, Any]] = ()
-    absent: bool = False
+    state: str = "present"
     wait: bool = False
     timeout: float = 300
     wait_slice: float = 0
@@ -119,6 +122,7 @@ class Item:
     seen: bool = False
     ready: bool = False
     late: bool = False
+    wave: int = 0
 
     @property
     def resource(self) -> Resource:
@@ -140,8 +144,18 @@ class Item:
         return self.resource.path(self.namespace, self.name)
 
     @property
+    def place(self) -> tuple[Resource, str, str]:
+        """Where to look for it."""
+        return self.resource, self.namespace, self.name
+
+    @property
     def rank(self) -> int:
         return _RANK.get(self.wanted["kind"], _CUSTOM)
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """Its place in the order: what all others need first, then by sub-wave, and by kind within it."""
+        return (self.wave, self.rank) if self.rank else _FIRST
 
     @property
     def reference(self) -> str:
@@ -185,6 +199,7 @@ class Apply:
         self._unwanted: dict[tuple[str, str, str, str], Item] = {}
         self._by_crd = _coming_kinds(wish.objects)
         self._items = self._wished()
+        self._in_waves = len({item.wave for item in self._items}) > 1
 
     @property
     def _client(self) -> Client:
@@ -198,7 +213,7 @@ class Apply:
         wish = self._wish
         if not _NAME.fullmatch(wish.component):
             raise Failure(f"component {wish.component!r} is no name", "lower case letters, digits, - and ., at most 63")
-        if not wish.objects and not wish.absent:
+        if not wish.objects and wish.state == "present":
             raise Failure(
                 f"component {wish.component} has no objects",
                 "check what renders them; with state=absent, all objects of the component are removed",
@@ -206,7 +221,7 @@ class Apply:
         only = {_reference_key(entry) for entry in wish.create_only}
         items: dict[tuple[str, ...], Item] = {}
         troubles = []
-        for manifest in [] if wish.absent else _flat(wish.objects):
+        for manifest in _flat(wish.objects) if wish.state == "present" else []:
             trouble = _unusable(manifest)
             if trouble:
                 troubles.append(trouble)
@@ -217,7 +232,8 @@ class Apply:
             if key in items:
                 troubles.append(f"{fields.reference(manifest)}: is there twice")
                 continue
-            items[key] = Item(dict(manifest), _step_of(manifest), create_only=create_only)
+            wave = fields.sub_wave(manifest)
+            items[key] = Item(dict(manifest), _step_of(manifest), create_only=create_only, wave=wave)
         if troubles:
             raise Failure(f"component {wish.component}: {_some(troubles)}", "correct the manifests")
         return list(items.values())
@@ -230,7 +246,7 @@ class Apply:
         Raises:
             Failure: with what was done, failed and not done in the plan's steps.
         """
-        for item in sorted(self._items, key=lambda item: item.rank):
+        for item in sorted(self._items, key=lambda item: item.turn):
             self.plan.add(item.step)
         if self._given is None:
             self._without_cluster("cluster")
@@ -239,17 +255,19 @@ class Apply:
         self._inventory = Inventory(self._client, self._wish.component, self._wish.inventory_namespace)
         self._resolve(final=False)
         self._read([item for item in self._items if item.known])
-        if self._wish.prune or self._wish.absent:
+        if self._wish.prune or self._wish.state == "absent":
             self._read_former()
         if not self._check:
             self._inventory.widen(self._kinds(), {item.namespace for item in self._items} - {""})
         self.plan.begun = not self._check
-        ranks = sorted({item.rank for item in self._items})
-        for rank in ranks:
-            self._apply_rank([item for item in self._items if item.rank == rank])
-            if rank == 0:
+        for turn in sorted({item.turn for item in self._items}):
+            todo = [item for item in self._items if item.turn == turn and item.step.action != "none" and item.known]
+            if todo:
+                self._wait_for_waves_before(turn[0])
+                self._apply_side_by_side(todo)
+            if turn == _FIRST:
                 self._after_definitions()
-        if self._wish.prune or self._wish.absent:
+        if self._wish.prune or self._wish.state == "absent":
             self._prune()
         if self._wish.wait and not self._check:
             self._wait_for()
@@ -320,7 +338,7 @@ class Apply:
 
     def _read_kind(self, reading: _Reading) -> None:
         label = f"{fields.COMPONENT}={self._wish.component}"
-        former = self._inventory.namespaces if self._wish.prune or self._wish.absent else set()
+        former = self._inventory.namespaces if self._wish.prune or self._wish.state == "absent" else set()
         namespaces = {namespace for namespace, _name in reading.items} | former if reading.resource.namespaced else {""}
         whole = self._needs_all_of(reading.resource)
         for live in self._list(reading.resource, namespaces, label, metadata_only=not whole):
@@ -346,7 +364,7 @@ class Apply:
     def _needs_all_of(self, resource: Resource) -> bool:
         """Whether metadata don't do: ownership and digest are there, values of Secrets and states are not."""
         key = (resource.group, resource.kind)
-        judged = self._wish.wait and resource.kind != _CRD and has_rule(*key)
+        judged = (self._wish.wait or self._in_waves) and resource.kind != _CRD and has_rule(*key)
         return self._with_diff or judged or key == ("", "Secret")
 
     def _list(self, resource: Resource, namespaces: set[str], label: str, metadata_only: bool = False) -> Iterable[Any]:
@@ -410,10 +428,20 @@ class Apply:
 
     # Applying
 
-    def _apply_rank(self, items: list[Item]) -> None:
-        todo = [item for item in items if item.step.action != "none" and item.known]
-        if not todo:
+    def _wait_for_waves_before(self, wave: int) -> None:
+        """What comes in a later sub-wave needs what came in the earlier ones to be ready."""
+        earlier = [item for item in self._items if _FIRST < item.turn < (wave, 0) and item.known and not item.ready]
+        if self._check or not earlier:
             return
+        try:
+            self._waiter().until([item.place for item in earlier], self._deadline)
+        except NotReady as failure:
+            self._leave_the_rest()
+            raise PlanFailed(failure.cause, failure.next_step) from failure
+        for item in earlier:
+            item.ready = True
+
+    def _apply_side_by_side(self, todo: list[Item]) -> None:
         if not self._check:
             for item in todo:
                 item.step.state = "not done"
@@ -427,10 +455,13 @@ class Apply:
             for item in todo:
                 if item.reference in failures and not self._check:
                     item.step.state = "failed"
-            for item in self._items:
-                if item.step.changes and not item.step.state and not self._check:
-                    item.step.state = "not done"
+            self._leave_the_rest()
             raise PlanFailed(*_joined(failures))
+
+    def _leave_the_rest(self) -> None:
+        for item in self._items:
+            if item.step.changes and not item.step.state and not self._check:
+                item.step.state = "not done"
 
     def _apply_one(self, item: Item) -> None:
         live, step = item.live, item.step
@@ -460,12 +491,15 @@ class Apply:
         step.action = "create" if new else "update"
         item.ready = not self._check and item.wanted["kind"] != _CRD and verdict(after).ready
         before = fields.shown(live) if live else None
-        if before is not None and not new:
+        if new:
+            # What is made is known by its digest: whole objects would make a plan that nobody reads.
+            step.after = {"digest": item.wanted["metadata"]["annotations"][fields.DIGEST]}
+        elif before is not None:
             step.before, step.after = fields.changes(before, fields.shown(after))
             if not step.before and not step.after:
                 step.action, step.note, step.state, step.before, step.after = "none", "", "", None, None
                 return
-        elif not new:
+        else:
             step.note = step.note or "was there before, not as part of this component"
         if self._with_diff:
             step.diff = self._diff(step, before, fields.shown(after))
@@ -563,7 +597,7 @@ class Apply:
         changed = [item for item in self._items if item.wanted["kind"] == _CRD and item.step.state == "done"]
         if changed:
             Waiter(self._client, self._sleep, self._clock).until(
-                [(item.resource, item.namespace, item.name) for item in changed if item.known],
+                [item.place for item in changed if item.known],
                 min(self._deadline, self._clock() + 60),
             )
         if not late:
@@ -618,21 +652,40 @@ class Apply:
 
     def _wait_for(self) -> None:
         """Wait for what is not ready yet. Interrupted, `pending` says what is left."""
-        waiter = Waiter(self._client, self._sleep, self._clock, f"{fields.COMPONENT}={self._wish.component}")
-        left = [(item.resource, item.namespace, item.name) for item in self._items if item.known and not item.ready]
+        left = [item.place for item in self._items if item.known and not item.ready]
         limit = self._clock() + self._wish.wait_slice if self._wish.wait_slice else self._deadline
         try:
-            waiter.until(left, min(limit, self._deadline))
+            self._waiter().until(left, min(limit, self._deadline))
         except NotReady as failure:
             if failure.final or limit >= self._deadline:
                 raise
             self.pending = failure.pending
 
+    def _waiter(self) -> Waiter:
+        return Waiter(self._client, self._sleep, self._clock, f"{fields.COMPONENT}={self._wish.component}")
+
     def only_wait(self) -> None:
         """Wait on, for objects that an earlier run has applied."""
         self._discovery = Discovery(self._client)
+        if self._wish.state == "ready":
+            self._take_what_is_there()
         self._resolve(final=True)
         self._wait_for()
+
+    def _take_what_is_there(self) -> None:
+        """The objects of the component as the cluster has them, as far as they can be waited for."""
+        inventory = Inventory(self._client, self._wish.component, self._wish.inventory_namespace)
+        label = f"{fields.COMPONENT}={self._wish.component}"
+        for group, kind in sorted(inventory.kinds):
+            resource = self._discovery.preferred(group, kind)
+            if resource is None or not has_rule(group, kind):
+                continue
+            namespaces = inventory.namespaces if resource.namespaced else {""}
+            for live in self._list(resource, namespaces, label, metadata_only=True):
+                if fields.DIGEST not in (live["metadata"].get("annotations") or {}):
+                    continue  # a controller gave it our labels
+                small = {"apiVersion": resource.api_version, "kind": kind, "metadata": live["metadata"]}
+                self._items.append(Item(small, _step_of(small), resource))
 
     # The result
 

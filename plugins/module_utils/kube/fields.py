@@ -26,6 +26,8 @@ COMPONENT = "platform.banking/component"
 DIGEST = "platform.banking/digest"
 CREATE_ONLY = "platform.banking/create-only"
 RECREATE = "platform.banking/recreate"
+# ArgoCD's, so that an object keeps its place in the order whoever delivers it.
+SUB_WAVE = "argocd.argoproj.io/sync-wave"
 
 # What the server sets, and what only we need.
 _SERVER_SET = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
@@ -42,6 +44,19 @@ def reference(item: Mapping[str, Any]) -> str:
     meta = item.get("metadata") or {}
     name = "/".join(part for part in (meta.get("namespace"), meta.get("name")) if part)
     return f"{item.get('apiVersion')} {item.get('kind')} {name}"
+
+
+def sub_wave(item: Mapping[str, Any]) -> int:
+    """When an object comes within its component, 0 unless it says otherwise.
+
+    Raises:
+        Failure: when it says so in anything but an integer.
+    """
+    text = (item["metadata"].get("annotations") or {}).get(SUB_WAVE, "0")
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        raise Failure(f"{reference(item)}: {SUB_WAVE} is {text!r}", "write an integer, in quotes") from None
 
 
 def prepared(item: Mapping[str, Any], component: str, has_status: bool) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED
+
 # The names are kubernetes.core's, so that one `module_defaults` serves both.
 CONNECTION: dict[str, dict[str, Any]] = {
     "kubeconfig": {"type": "raw", "no_log": True},
@@ -43,7 +45,7 @@ APPLY: dict[str, dict[str, Any]] = {
     **CONNECTION,
     "component": {"type": "str", "required": True},
     "objects": {"type": "list", "elements": "dict", "default": []},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "ready"], "default": "present"},
     "wait": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 300},
     "prune": {"type": "bool", "default": True},
@@ -62,6 +64,7 @@ APPLY: dict[str, dict[str, Any]] = {
     },
     "inventory_namespace": {"type": "str", "default": "kube-system"},
     "packed": {"type": "str", "no_log": True},
+    **APPROVED,
     "waiting": {"type": "bool", "default": False},
     "wait_slice": {"type": "float", "default": 0},
 }

@@ -278,11 +278,11 @@ def test_prune_false_keeps_and_a_later_run_finds(apply: Run, namespace: str) -> 
 
 def test_namespaces_are_kept_unless_asked(apply: Run, cluster: Cluster, name: str) -> None:
     apply(objects.namespace(name), objects.config_map(name, "a"))
-    result = apply(absent=True)
+    result = apply(state="absent")
     assert {step["action"] for step in result["plan"]} == {"none", "delete"}
     assert cluster.get(f"/api/v1/namespaces/{name}")["status"]["phase"] == "Active"
-    assert not apply(absent=True)["changed"]
-    apply(absent=True, prune_protected=True, wait=True, timeout=60)
+    assert not apply(state="absent")["changed"]
+    apply(state="absent", prune_protected=True, wait=True, timeout=60)
     assert not cluster.get(f"/api/v1/namespaces/{name}")
     assert not cluster.get(f"/api/v1/namespaces/kube-system/configmaps/platform-inventory-{name}")
 

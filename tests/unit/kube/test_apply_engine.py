@@ -148,6 +148,59 @@ def test_order_is_by_kind_and_webhooks_come_last(memory: Memory) -> None:
     assert order[2:] == ["configmaps", "deployments", "validatingwebhookconfigurations"]
 
 
+AVAILABLE = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+
+
+def in_wave(item: dict[str, Any], wave: str) -> dict[str, Any]:
+    item["metadata"]["annotations"] = {"argocd.argoproj.io/sync-wave": wave}
+    return item
+
+
+def test_sub_waves_go_before_kinds_but_not_before_namespaces_and_crds(memory: Memory) -> None:
+    run(
+        memory,
+        in_wave(made("ConfigMap", "last"), "5"),
+        made("ConfigMap", "middle"),
+        in_wave(made("ValidatingWebhookConfiguration", "first"), "-1000"),
+        in_wave(made("Namespace", "n"), "7"),
+    )
+    assert [line.rpartition("/")[2] for line in memory.writes()] == ["n", "first", "middle", "last"]
+
+
+def test_a_sub_wave_waits_for_the_one_before_it(memory: Memory) -> None:
+    web, config = made("Deployment", "web", spec={"replicas": 1}), in_wave(made("ConfigMap", "after"), "1")
+    with pytest.raises(PlanFailed, match="not ready in time"):
+        run(memory, web, config, timeout=-1)
+    assert [line.rpartition("/")[2] for line in memory.writes()] == ["web"]
+    # As it was left: nothing of the first sub-wave is to be done any more, and it still is not ready.
+    with pytest.raises(PlanFailed, match="not ready in time"):
+        run(memory, web, config, timeout=-1)
+    assert memory.writes() == []
+    live = memory.objects["/apis/apps/v1/namespaces/n/deployments/web"]
+    live["status"] = AVAILABLE
+    assert run(memory, web, config, timeout=-1)["counts"] == {"none": 1, "create": 1}
+    assert run(memory, web, config, timeout=-1)["counts"] == {"none": 2}
+
+
+def test_a_sub_wave_is_a_number(memory: Memory) -> None:
+    with pytest.raises(Failure, match="sync-wave is 'first'"):
+        run(memory, in_wave(made("ConfigMap", "a"), "first"))
+
+
+def test_what_is_there_of_a_component_can_be_waited_for(memory: Memory) -> None:
+    run(memory, made("Deployment", "web", spec={"replicas": 1}), made("ConfigMap", "a"))
+    copied = copy.deepcopy(memory.objects["/apis/apps/v1/namespaces/n/deployments/web"])
+    copied["metadata"] |= {"name": "copied", "annotations": {}}
+    memory.objects["/apis/apps/v1/namespaces/n/deployments/copied"] = copied
+    waiting = Apply(memory, Wish("c", state="ready", wait=True, timeout=-1), sleep=lambda seconds: None)
+    with pytest.raises(Failure, match=r"1 object\(s\) not ready in time:\n.*web"):
+        waiting.only_wait()
+    memory.objects["/apis/apps/v1/namespaces/n/deployments/web"]["status"] = AVAILABLE
+    memory.log.clear()
+    Apply(memory, Wish("c", state="ready", wait=True, timeout=-1), sleep=lambda seconds: None).only_wait()
+    assert memory.writes() == []
+
+
 def test_a_second_run_writes_nothing(memory: Memory) -> None:
     objects = (made("ConfigMap", "a", data={"k": "v"}), made("Secret", "s", data={"p": "eA=="}))
     assert run(memory, *objects)["counts"] == {"create": 2}

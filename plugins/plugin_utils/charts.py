@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Charts as manifests: fetched once, rendered by `helm template`, with their hooks in sub-waves.
+
+Nothing of a chart reaches a cluster through Helm: no release is kept there, and no hook runs by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.banking.platform.plugins.module_utils.catalog import Chart
+from ansible_collections.banking.platform.plugins.module_utils.kube import fields
+from ansible_collections.banking.platform.plugins.module_utils.node.files import digest_of
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.plugin_utils import manifests
+from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
+from ansible_collections.banking.platform.plugins.plugin_utils.registries import Charts, Registry
+
+_HOOK, _WEIGHT = "helm.sh/hook", "helm.sh/hook-weight"
+_TIMEOUT = 300  # seconds that a chart may take to render
+# Helm runs hooks before and after everything else, sorted by weight; these are far outside of what a chart says itself.
+_BEFORE, _AFTER = -1000, 1000
+_HOOK_WAVES = {"pre-install": _BEFORE, "pre-upgrade": _BEFORE, "post-install": _AFTER, "post-upgrade": _AFTER}
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Release:
+    """A chart with what it is rendered for.
+
+    Attributes:
+        chart: of the catalog.
+        name: of the release, which most charts begin their objects' names with.
+        namespace: where objects go that name none.
+        values: what the chart's own values are overlaid with, as YAML.
+        api_versions: what the cluster will have beyond Kubernetes' own (`monitoring.coreos.com/v1/ServiceMonitor`).
+        crds: whether the CRDs in the chart's folder `crds` belong to it.
+    """
+
+    chart: Chart
+    name: str
+    namespace: str
+    values: str = ""
+    api_versions: Sequence[str] = ()
+    crds: bool = True
+
+
+class NotAvailable(Failure):
+    """The chart cannot be had here."""
+
+
+def fetch(chart: Chart, folder: str) -> str:
+    """The packed chart, from the bundle, from a mirror or its repository, or from an earlier time.
+
+    Args:
+        chart: with its digest where it is locked.
+        folder: where fetched charts are kept; it is made.
+
+    Returns:
+        The path of the archive.
+
+    Raises:
+        NotAvailable: it is nowhere.
+        Failure: it is not the one that was locked.
+    """
+    wanted = (chart.digest or "").removeprefix("sha256:")
+    path = chart.path or os.path.join(folder, chart.filename)
+    if not os.path.isfile(path):
+        if chart.path:
+            raise NotAvailable(f"chart {chart.name}: the bundle has no {chart.path}", "make the bundle again")
+        os.makedirs(folder, exist_ok=True)
+        try:
+            Charts(Registry()).fetch(chart, path)
+        except Failure as failure:
+            raise NotAvailable(
+                f"chart {chart.name} {chart.version}: {failure.cause}",
+                "make its repository reachable, name a mirror or a bundle (artifacts_source), or set "
+                "platform_charts: external",
+            ) from failure
+    if wanted and digest_of(path) != wanted:
+        raise Failure(
+            f"chart {chart.name} {chart.version}: {path} has SHA-256 {digest_of(path)}, the catalog says {wanted}",
+            "remove the file; if it comes again, its repository serves another chart than was locked",
+        )
+    return path
+
+
+def render(release: Release, path: str, kubernetes: str, program: str = "helm") -> list[Manifest]:
+    """The objects of a chart.
+
+    Args:
+        release: what is rendered.
+        path: of the packed chart.
+        kubernetes: the version that the chart is to believe in.
+        program: helm 3.
+
+    Returns:
+        Its manifests in the order of Helm's output, hooks with a sub-wave, tests and hooks of removal left out.
+
+    Raises:
+        Failure: it cannot be rendered, or not twice alike.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _again: _template(release, path, kubernetes, program), range(2))
+    objects = [_plain(item) for item in _named(release, first) if not _is_left_out(item)]
+    if first != second:
+        _refuse_differences(release, first, second)
+    return objects
+
+
+def _template(release: Release, path: str, kubernetes: str, program: str) -> str:
+    command = [program, "template", release.name, path, "--namespace", release.namespace, "--values", "-"]
+    command += ["--kube-version", kubernetes, *(["--include-crds"] if release.crds else [])]
+    for api_version in release.api_versions:
+        command += ["--api-versions", api_version]
+    with tempfile.TemporaryDirectory(prefix="helm-") as home:
+        # Neither the user's repositories and plugins, nor his cluster.
+        env = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBE"))}
+        env |= {f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")}
+        try:
+            done = subprocess.run(
+                command, input=release.values.encode(), capture_output=True, timeout=_TIMEOUT, check=False, env=env
+            )
+        except FileNotFoundError as error:
+            raise Failure(f"{program} is missing on the controller", "install helm 3 there, in the PATH") from error
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"chart {release.chart.name}: helm was not done after {_TIMEOUT} s") from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().removeprefix("Error: ")
+        raise Failure(f"chart {release.chart.name} cannot be rendered: {said}", "correct its values")
+    return done.stdout.decode()
+
+
+def _named(release: Release, text: str) -> list[Manifest]:
+    return manifests.load(text, f"{release.chart.name}-{release.chart.version}")
+
+
+def _refuse_differences(release: Release, first: str, second: str) -> None:
+    """Name the objects that come out differently each time: with them, no plan would ever be empty."""
+    after = {item.path: item.object for item in _named(release, second)}
+    found = [(item, _differing_fields(item.object, after.get(item.path, {}))) for item in _named(release, first)]
+    differing = [f"{item.reference} ({', '.join(paths)})" for item, paths in found if paths]
+    more = f" and {len(differing) - _MOST_NAMED} more" if len(differing) > _MOST_NAMED else ""
+    if differing:
+        raise Failure(
+            f"chart {release.chart.name} renders differently each time: {'; '.join(differing[:_MOST_NAMED])}{more}",
+            "give the chart by its values what it generates (keys, passwords, certificates): from a Secret that exists",
+        )
+
+
+def _differing_fields(first: Any, second: Any, path: str = "") -> list[str]:
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return [
+            found
+            for key in sorted({*first, *second}, key=str)
+            for found in _differing_fields(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if first == second else [path]
+
+
+def _hooks(item: Manifest) -> list[str]:
+    annotations = item.object["metadata"].get("annotations") or {}
+    return [hook for hook in re.split(r"[,\s]+", str(annotations.get(_HOOK, ""))) if hook]
+
+
+def _is_left_out(item: Manifest) -> bool:
+    """Tests, and what Helm would do when it removes or rolls back a release: there is no release."""
+    hooks = _hooks(item)
+    return bool(hooks) and not any(hook in _HOOK_WAVES or hook == "crd-install" for hook in hooks)
+
+
+def _plain(item: Manifest) -> Manifest:
+    """An object without Helm's annotations; a hook gets the sub-wave in which it runs."""
+    meta = item.object["metadata"]
+    annotations = dict(meta.get("annotations") or {})
+    ours = {key: value for key, value in annotations.items() if not key.startswith("helm.sh/")}
+    wave = next((_HOOK_WAVES[hook] for hook in _hooks(item) if hook in _HOOK_WAVES), None)
+    if wave is not None:
+        ours.setdefault(fields.SUB_WAVE, str(wave + int(annotations.get(_WEIGHT) or 0)))
+        if item.object["kind"] == "Job":
+            # A Job cannot be changed: another one takes its place. It stays, so that it is known to have run.
+            ours.update({fields.RECREATE: "true", "argocd.argoproj.io/sync-options": "Force=true,Replace=true"})
+            spec = {key: value for key, value in item.object["spec"].items() if key != "ttlSecondsAfterFinished"}
+            item = Manifest({**item.object, "spec": spec}, item.source)
+    if ours == annotations:
+        return item
+    meta = (
+        {**meta, "annotations": ours} if ours else {key: value for key, value in meta.items() if key != "annotations"}
+    )
+    return Manifest({**item.object, "metadata": meta}, item.source)

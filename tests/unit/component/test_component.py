@@ -1,0 +1,296 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `component` renders, refuses, writes to a tree and hands to k8s_apply. A cluster: tests/integration/kube."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
+
+from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+from ansible_collections.banking.platform.tests.programs import helm
+from ansible_collections.banking.platform.tests.unit.action.conftest import make_action, trusted
+from ansible_collections.banking.platform.tests.unit.component import chart
+
+CONFIG = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: %s, namespace: demo}
+data: {zones: '{{ platform_zones | length }}'}
+"""
+SECRET = "{apiVersion: v1, kind: Secret, metadata: {name: key, namespace: demo}, stringData: {a: hunter22}}"
+WEB = {
+    "name": "web",
+    "namespace": "shops",
+}
+
+
+class Component:
+    """A role, an inventory and the action called with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.role, self.inventory = folder, folder / "roles" / "demo_app", folder / "inventory"
+        self.sent: list[dict[str, Any]] = []
+        self.variables: dict[str, Any] = {
+            "platform_release": "2024.1",
+            "platform_zones": ["a", "b", "c"],
+            "platform_delivery": "render",
+            "platform_build_dir": str(folder / "build"),
+            "inventory_dir": str(self.inventory),
+            "inventory_hostname": "localhost",
+        }
+        self.put("roles/demo_app/meta/platform.yml", "wave: 7\n")
+        self.manifest("config.yml.j2", CONFIG % "one")
+
+    def put(self, path: str, text: str) -> Path:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        return target
+
+    def manifest(self, name: str, text: str) -> Path:
+        return self.put(f"roles/demo_app/templates/manifests/{name}", text)
+
+    def with_chart(self, changes: dict[str, str] | None = None, **wish: Any) -> dict[str, Any]:
+        """A chart in the catalog and among what was fetched; returns the task's arguments."""
+        archive = chart.pack(self.folder / "chart", changes) if not (self.folder / "chart").exists() else None
+        charts = self.folder / "build" / "charts"
+        if archive:
+            charts.mkdir(parents=True)
+            archive.rename(charts / archive.name)
+        fetched = next(charts.iterdir(), None)
+        entry: dict[str, Any] = {"name": chart.NAME, "version": chart.VERSION, "repo": "http://127.0.0.1:9"}
+        if fetched:
+            entry["digest"] = chart.entry(fetched).digest
+        self.variables["platform_catalog_overrides"] = {
+            "components": {"web": {"version": chart.VERSION, "licence": "MIT", "wave": 7, "charts": [entry]}}
+        }
+        return {"charts": [{**WEB, **wish}]}
+
+    def run(self, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        variables = {key: trusted(value) for key, value in self.variables.items()}
+        action = make_action("component", arguments, self.role, **variables)
+        action._task.check_mode, action._task.diff = check, True
+
+        def execute(module_args: dict[str, Any], **_options: Any) -> dict[str, Any]:
+            self.sent.append(json.loads(json.dumps(module_args)))
+            return {"changed": True, "plan": [], "deferred": []}
+
+        action._execute_module = execute
+        return dict(action.run(task_vars=variables))
+
+    def done(self, **arguments: Any) -> dict[str, Any]:
+        result = self.run(**arguments)
+        assert not result.get("failed"), result["msg"]
+        return result
+
+    def said(self, **arguments: Any) -> str:
+        """The message of a run that fails, before anything is changed."""
+        before = self.tree()
+        result = self.run(**arguments)
+        assert result["failed"]
+        assert (self.tree(), self.sent) == (before, [])
+        return str(result["msg"])
+
+    def tree(self) -> dict[str, str]:
+        root = self.folder / "build" / "tree" / "components"
+        return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*.yaml"))}
+
+
+@pytest.fixture
+def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Component:
+    monkeypatch.setenv("PATH", str(helm().parent), prepend=":")
+    return Component(tmp_path)
+
+
+def test_a_tree_has_one_file_an_object(component: Component) -> None:
+    component.manifest("deep/namespace.yml", "{apiVersion: v1, kind: Namespace, metadata: {name: demo}}")
+    result = component.done()
+    assert (result["changed"], result["objects"]) == (True, 2)
+    assert component.tree() == {
+        "07-demo-app/_cluster/namespace-demo.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: demo\n",
+        "07-demo-app/demo/configmap-one.yaml": (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\n  namespace: demo\ndata:\n  zones: '3'\n"
+        ),
+    }
+    assert [step["action"] for step in result["plan"]] == ["create", "create"]
+
+
+def test_a_second_run_changes_nothing_and_a_third_only_what_differs(component: Component) -> None:
+    component.manifest("gone.yml.j2", CONFIG % "gone")
+    component.done()
+    again = component.done()
+    assert (again["changed"], again["plan"], again["diff"]) == (False, [], [])
+    component.manifest("gone.yml.j2", CONFIG.replace("namespace: demo", "namespace: other") % "new")
+    changed = component.done()
+    assert {(step["action"], step["target"]) for step in changed["plan"]} == {
+        ("create", "components/07-demo-app/other/configmap-new.yaml"),
+        ("delete", "components/07-demo-app/demo/configmap-gone.yaml"),
+    }
+    assert set(component.tree()) == {"07-demo-app/demo/configmap-one.yaml", "07-demo-app/other/configmap-new.yaml"}
+
+
+def test_check_mode_shows_and_writes_nothing(component: Component) -> None:
+    result = component.run(check=True)
+    assert result["changed"]
+    assert "+" not in result["diff"][0]["before"]
+    assert "zones: '3'" in result["diff"][0]["after"]
+    assert component.tree() == {}
+
+
+def test_a_component_that_moves_to_another_wave_leaves_no_folder_behind(component: Component) -> None:
+    component.done()
+    component.done(wave=12)
+    assert set(component.tree()) == {"12-demo-app/demo/configmap-one.yaml"}
+
+
+def test_the_inventory_is_laid_over_the_role(component: Component) -> None:
+    component.put("inventory/overlay/demo_app/manifests/config.yml.j2", CONFIG % "ours")
+    component.put(
+        "inventory/overlay/demo_app/manifests/more.yml", CONFIG.replace("{{ platform_zones | length }}", "x") % "more"
+    )
+    component.done()
+    assert set(component.tree()) == {"07-demo-app/demo/configmap-ours.yaml", "07-demo-app/demo/configmap-more.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            CONFIG.replace("\ndata:", "\ndta:") % "x",
+            "templates/manifests/x.yml.j2: v1 ConfigMap demo/x: unknown field 'dta'",
+        ),
+        (CONFIG.replace(", namespace: demo", "") % "x", "has no namespace, and needs one"),
+        (CONFIG % "one", "v1 ConfigMap demo/one: is also in templates/manifests/config.yml.j2"),
+        (CONFIG.replace("platform_zones", "platform_zonen") % "x", "'platform_zonen' is undefined"),
+        ("kind: [", "no YAML"),
+        (SECRET, "Secrets do not go into a tree that is kept in Git: demo/key"),
+    ],
+)
+def test_each_error_ends_the_run_before_anything_is_changed(component: Component, text: str, said: str) -> None:
+    component.done()
+    component.manifest("x.yml.j2", text)
+    message = component.said()
+    assert message.startswith("component demo-app: ")
+    assert said in message
+    assert " - next: " in message
+
+
+def test_all_errors_come_at_once(component: Component) -> None:
+    component.manifest(
+        "x.yml.j2", CONFIG.replace("\ndata:", "\ndta:") % "x" + "---\n" + CONFIG.replace("\ndata:", "\ndat:") % "y"
+    )
+    message = component.said()
+    assert message.startswith("component demo-app: 2 error(s) in its manifests, nothing was changed:\n")
+
+
+def test_an_object_of_two_components_is_refused(component: Component) -> None:
+    component.done(name="first")
+    message = component.said(name="second")
+    assert "demo/configmap-one.yaml is also in 07-first" in message
+    component.manifest("config.yml.j2", CONFIG % "other")
+    component.done(name="second")
+
+
+def test_what_is_encrypted_goes_into_no_other_object_than_a_secret(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = [("default", VaultSecret(b"password"))]
+    monkeypatch.setattr(VaultSecretsContext, "_current", VaultSecretsContext(secrets))
+    text = VaultLib(secrets).encrypt("hunter22").decode()
+    component.variables["demo_password"] = EncryptedString(ciphertext=text)
+    component.manifest("x.yml.j2", CONFIG.replace("{{ platform_zones | length }}", "{{ demo_password }}") % "x")
+    message = component.said()
+    assert "v1 ConfigMap demo/x takes in a value that is kept encrypted" in message
+    assert "hunter22" not in message
+
+
+def test_direct_hands_all_objects_to_the_cluster_and_writes_no_tree(component: Component) -> None:
+    component.variables |= {"platform_delivery": "direct", "platform_kubeconfig": "/etc/kubeconfig"}
+    component.manifest("secret.yml", SECRET)
+    component.done(take_over=True)
+    (sent,) = component.sent
+    assert {item["kind"] for item in spec.unpack(sent["packed"])} == {"ConfigMap", "Secret"}
+    assert (sent["component"], sent["take_over"], sent["kubeconfig"]) == ("demo-app", True, "/etc/kubeconfig")
+    assert "hunter22" not in json.dumps(sent)
+    assert component.tree() == {}
+
+
+def test_a_chart_is_part_of_the_component(component: Component) -> None:
+    component.put(
+        "roles/demo_app/templates/values.yml.j2", "replicas: {{ platform_zones | length }}\ncache: {size: medium}\n"
+    )
+    component.put("inventory/overlay/demo_app/values.yml.j2", "cache: {size: large}\n")
+    result = component.done(**component.with_chart(values="values.yml.j2"))
+    tree = component.tree()
+    config = yaml.safe_load(tree["07-demo-app/shops/configmap-web-config.yaml"])
+    assert config["data"]["replicas"] == "3"
+    assert config["metadata"]["namespace"] == "shops"
+    assert yaml.safe_load(tree["07-demo-app/elsewhere/configmap-cache.yaml"])["data"] == {"size": "large"}
+    assert "07-demo-app/_cluster/widget.example.org-web.yaml" in tree, (
+        "the chart's own CRD says that it has no namespace"
+    )
+    assert (result["not_validated"], result["not_rendered"], result["warnings"]) == ({}, [], [])
+
+
+def test_a_charts_objects_are_validated_like_ours(component: Component) -> None:
+    component.put("roles/demo_app/templates/values.yml.j2", "replicas: many\n")
+    message = component.said(**component.with_chart(values="values.yml.j2"))
+    assert 'web/templates/web.yaml: example.org/v1 Widget web: spec.size: "many" is not of type "integer"' in message
+
+
+def test_a_charts_secret_is_refused_in_a_tree(component: Component) -> None:
+    component.put("roles/demo_app/templates/values.yml.j2", "secret: hunter22\n")
+    message = component.said(**component.with_chart(values="values.yml.j2"))
+    assert "shops/web-key (web/templates/web.yaml)" in message
+    assert "hunter22" not in message
+
+
+def test_charts_of_another_team_are_left_alone(component: Component) -> None:
+    component.variables["platform_charts"] = "external"
+    assert component.done(**component.with_chart())["objects"] == 1
+
+
+def test_a_chart_that_cannot_be_had_is_an_error_unless_the_environment_has_none(component: Component) -> None:
+    (component.folder / "chart").mkdir()
+    (component.folder / "build" / "charts").mkdir(parents=True)
+    wish = component.with_chart()
+    assert "component demo-app: chart web 1.2.3: " in component.said(**wish)
+    component.variables["platform_unavailable"] = {"features": ["charts"]}
+    result = component.done(**wish)
+    assert (result["not_rendered"], result["objects"]) == (["web"], 1)
+    assert result["warnings"][0].startswith("component demo-app: not rendered: chart web 1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("platform_delivery", "gitop", "platform_delivery: 'gitop' is not one of gitops, direct, render"),
+        ("platform_charts", "none", "platform_charts: 'none' is not one of manage, external"),
+        ("platform_crds", "/nowhere", "platform_crds: there is no folder /nowhere"),
+        ("platform_release", "2042.1", "no catalog for '2042.1'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(component: Component, variable: str, value: str, said: str) -> None:
+    component.manifest("x.yml", "{apiVersion: example.org/v1, kind: Widget, metadata: {name: x}}")
+    component.variables[variable] = value
+    assert said in component.said()
+
+
+def test_a_chart_that_is_not_in_the_catalog_is_refused(component: Component) -> None:
+    assert "no chart 'wbe'" in component.said(charts=[{"name": "wbe", "namespace": "x"}])
+
+
+def test_kinds_without_a_crd_are_counted_and_said(component: Component) -> None:
+    component.manifest("x.yml", "{apiVersion: example.org/v1, kind: Widget, metadata: {name: x, namespace: y}}")
+    result = component.done()
+    assert result["not_validated"] == {"example.org/v1 Widget": 1}
+    assert (
+        "not validated, since their CRDs are not at hand (platform_crds): example.org/v1 Widget (1)"
+        in result["warnings"][0]
+    )
