@@ -112,6 +112,6 @@ def test_kinds_of_the_same_name_have_files_of_their_own() -> None:
 
 def test_what_is_only_created_has_a_folder_of_its_own():
     """Another component may have it from some wave on, and would be told that it is in two."""
-    text = 'metadata: {name: a, annotations: {platform.banking/create-only: "%s"}}, apiVersion: v1, kind: Namespace'
-    assert one("{%s}" % text % "true").path == "_once/_cluster/namespace-a.yaml"
-    assert one("{%s}" % text % "false").path == "_cluster/namespace-a.yaml"
+    text = 'metadata: {name: a, annotations: {platform.banking/create-only: "true"}}, apiVersion: v1, kind: Namespace'
+    assert one(f"{{{text}}}").path == "_once/_cluster/namespace-a.yaml"
+    assert one(f"{{{text}}}".replace("true", "false")).path == "_cluster/namespace-a.yaml"

@@ -74,6 +74,13 @@ def test_what_a_component_that_is_not_enabled_would_ask_or_answer_is_left_out():
     assert edges(shop=shop(edges=[{"to": "bank", "port": 8080, "why": "-"}]), bank=None) == []
 
 
+def test_what_has_no_members_has_no_edges():
+    none = {**SMALL, "replicas": 0}
+    share = {**SMALL, "requests": {"storage": "1Gi", "pods": 0}}
+    asks = shop(workloads={"web": none, "db": share}, edges=[{"to": "bank", "port": 8080, "why": "-"}])
+    assert edges(shop=asks, bank=BANK) == []
+
+
 def test_a_port_names_who_may_come():
     listens = [
         {

@@ -228,6 +228,13 @@ def test_what_must_pass_passes(source, target, port, release):
     assert platform.simulator().passes(begin.thing, end.thing, port)
 
 
+@pytest.mark.parametrize(("release", "passes"), [("2024.1", True), ("2026.2", False)])
+def test_zookeeper_is_asked_where_there_is_one(release, passes):
+    platform = world("prod", release)
+    broker, controller = (platform.inhabitants[f"kafka/{name}"].thing for name in ("broker", "controller"))
+    assert platform.simulator().passes(broker, controller, 2181) is passes
+
+
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize(("source", "target", "port"), MUST_NOT_PASS)
 def test_what_must_not_pass_does_not(source, target, port, release):
