@@ -188,13 +188,14 @@ def test_a_kubelet_without_a_cluster_is_not_started() -> None:
 def test_workers_get_nothing_of_the_control_plane() -> None:
     worker = Node("prod", "worker-a1")
     assert not [path for path in worker.variable("__kubernetes_files") if "apiserver" in path or "init" in path]
-    tree = {f"/{path.relative_to(ROLE / 'templates/root')}" for path in (ROLE / "templates/root").rglob("*.j2")}
+    root = ROLE / "templates" / "root"
+    tree = {f"/{path.relative_to(root)}".removesuffix(".j2") for path in root.rglob("*") if path.is_file()}
     absent = worker.variable("__kubernetes_absent")
-    left = {path for path in tree if not any(f"{path}/".startswith(f"{removed}") for removed in absent)}
+    left = {path for path in tree if not any(f"{path}/".startswith(f"{removed}/") for removed in absent)}
     assert left == {
-        "/etc/kubernetes/kubelet.yaml.j2",
-        "/etc/kubernetes/kubeadm/join.yaml.j2",
-        "/etc/systemd/system/kubelet.service.j2",
+        "/etc/kubernetes/kubelet.yaml",
+        "/etc/kubernetes/kubeadm/join.yaml",
+        "/etc/systemd/system/kubelet.service",
     }
 
 
