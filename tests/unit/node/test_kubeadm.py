@@ -79,7 +79,7 @@ class Server:
 
             def do_POST(self) -> None:
                 outer.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                answer = {"kvs": [{"key": "L3JlZ2lzdHJ5"}]} if outer.keys else {"header": {}}
+                answer: dict[str, Any] = {"kvs": [{"key": "L3JlZ2lzdHJ5"}]} if outer.keys else {"header": {}}
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(json.dumps(answer).encode())
@@ -191,7 +191,7 @@ class Run(Kubeadm):
         return str(self.wish.servers[0])
 
     def __init__(self, node: Node, check: bool = False, join: Join | None = None, **wish: Any) -> None:
-        given = {"state": "control_plane", "name": "cp-a1", "server": LOCAL, "inputs": "1" * 64, "memory": 1700}
+        given: dict[str, Any] = {"state": "control_plane", "name": "cp-a1", "server": LOCAL, "inputs": "1" * 64, "memory": 1700}
         given |= {"servers": [node.server.url], "etcd": [node.server.url], "timeout": 1.0, **wish}
         super().__init__(node, Wish(**given), check, join, node.places)
 
@@ -264,7 +264,7 @@ def test_a_cluster_in_etcd_is_not_made_over(node: Node, server: Server) -> None:
 
 
 def test_an_etcd_that_does_not_answer_says_nothing_about_clusters(node: Node) -> None:
-    wish = {"etcd": ["https://127.0.0.1:1"], "servers": ["https://127.0.0.1:1"]}
+    wish: dict[str, Any] = {"etcd": ["https://127.0.0.1:1"], "servers": ["https://127.0.0.1:1"]}
     with pytest.raises(Failure, match=r"etcd does not answer: https://127\.0\.0\.1:1"):
         Run(node, **wish).make_plan()
     run = Run(node, check=True, **wish)
@@ -295,7 +295,7 @@ def test_an_init_that_was_interrupted_is_gone_on_with(node: Node) -> None:
 
 
 def test_a_worker_joins_and_is_left_alone_afterwards(node: Node) -> None:
-    wish = {"state": "worker", "name": "worker-a1", "etcd": [], "servers": []}
+    wish: dict[str, Any] = {"state": "worker", "name": "worker-a1", "etcd": [], "servers": []}
     run = Run(node, **wish)
     run.make_plan()
     assert run.how == "join"

@@ -121,7 +121,7 @@ def test_anonymous_clients_get_as_far_as_the_release_can_say() -> None:
     # The two ways exclude each other.
     assert "authentication-config" in server
     assert not [name for name in server if name.startswith(("oidc", "anonymous"))]
-    known = yaml.safe_load(new.text("/etc/kubernetes/apiserver/authentication.yaml"))
+    known: dict[str, Any] = yaml.safe_load(new.text("/etc/kubernetes/apiserver/authentication.yaml"))
     assert known["anonymous"] == {
         "enabled": True,
         "conditions": [{"path": path} for path in ("/livez", "/readyz", "/healthz")],
@@ -168,7 +168,7 @@ def test_dns_of_another_network() -> None:
 
 def test_labels_and_taints_of_zone_and_pool() -> None:
     taints = [{"key": "pool", "value": "data", "effect": "NoSchedule"}]
-    pool = {"kubernetes_pool": "data", "kubernetes_pools": {"data": {"taints": taints}}}
+    pool: dict[str, Any] = {"kubernetes_pool": "data", "kubernetes_pools": {"data": {"taints": taints}}}
     unit = Node("prod", "worker-c2", **pool).text("/etc/systemd/system/kubelet.service")
     assert "--node-labels=topology.kubernetes.io/zone=zone-c,topology.kubernetes.io/region=main\n" in unit
     assert "--register-with-taints=pool=data:NoSchedule" in unit
@@ -221,7 +221,7 @@ def test_encryption_takes_the_newest_key_first_and_reads_what_was_clear(tmp_path
 
 
 def test_without_keys_it_is_only_planned(tmp_path: Path) -> None:
-    known = {"platform_ca_dir": str(tmp_path / "ca"), "platform_ca_passphrase": "env:NONE"}
+    known: dict[str, Any] = {"platform_ca_dir": str(tmp_path / "ca"), "platform_ca_passphrase": "env:NONE"}
     path = "/etc/kubernetes/apiserver/encryption.yaml"
     assert "keys: []" in Node("prod", "cp-a1", ansible_check_mode=True, **known).text(path)
     with pytest.raises(Exception, match="there are no keys secrets in"):
