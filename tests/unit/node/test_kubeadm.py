@@ -191,7 +191,8 @@ class Run(Kubeadm):
         return str(self.wish.servers[0])
 
     def __init__(self, node: Node, check: bool = False, join: Join | None = None, **wish: Any) -> None:
-        given: dict[str, Any] = {"state": "control_plane", "name": "cp-a1", "server": LOCAL, "inputs": "1" * 64, "memory": 1700}
+        given: dict[str, Any] = {"state": "control_plane", "name": "cp-a1", "server": LOCAL, "memory": 1700}
+        given["inputs"] = "1" * 64
         given |= {"servers": [node.server.url], "etcd": [node.server.url], "timeout": 1.0, **wish}
         super().__init__(node, Wish(**given), check, join, node.places)
 
