@@ -141,7 +141,14 @@ def test_a_damaged_snapshot_is_refused_before_anything_is_changed(etcd: Etcd, tm
     said = etcd.refused(
         "playbooks/restore.yml", "-e", f"platform_snapshot_file={damaged}", "-e", "platform_restore=etcd"
     )
-    assert "Verify it" in said
+    assert "is damaged: its content is not what its digest says" in said
+    assert etcd.on("cp-a1", "systemctl is-active etcd").strip() == "active"
+    snapshot_cut = tmp_path / "cut"
+    snapshot_cut.write_bytes(snapshot.read_bytes()[:-100])
+    said = etcd.refused(
+        "playbooks/restore.yml", "-e", f"platform_snapshot_file={snapshot_cut}", "-e", "platform_restore=etcd"
+    )
+    assert "is cut off, or no snapshot of etcd" in said
     unasked = etcd.refused("playbooks/restore.yml", "-e", f"platform_snapshot_file={snapshot}")
     assert "Confirm it with -e platform_restore=etcd" in unasked.replace("\n", " ")
     assert etcd.on("cp-a1", "systemctl show etcd -P ActiveEnterTimestamp") == started
