@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def _vm() -> str:
 def kubernetes_programs() -> Path:
     """Name the folder with kube-apiserver, etcd and the like: $KUBEBUILDER_ASSETS, or where kubebuilder puts them."""
     return Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
+
+
+def kubeadm(version: str) -> Path | None:
+    """Find a kubeadm of the same minor as a version, in the folders of $PLATFORM_KUBEADM (colons in between)."""
+    minor = ".".join(version.split(".")[:2])
+    for folder in os.environ.get("PLATFORM_KUBEADM", "").split(os.pathsep):
+        program = Path(folder) / "kubeadm"
+        if folder and os.access(program, os.X_OK):
+            command = [str(program), "version", "--output=short"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            if told.strip().removeprefix("v").startswith(f"{minor}."):
+                return program
+    return None
 
 
 def _api() -> str:

@@ -32,6 +32,7 @@ class ActionModule(ActionBase):
                 {
                     "names": {"type": "list", "elements": "str", "default": []},
                     "key_pairs": {"type": "list", "elements": "str", "default": [], "no_log": False},
+                    "key_lists": {"type": "list", "elements": "str", "default": [], "no_log": False},
                     "in_use": {"type": "dict", "default": {}},
                     "organization": {"type": "str", "required": True},
                     "days": {"type": "int", "default": 3650},
@@ -68,6 +69,14 @@ class ActionModule(ActionBase):
             self._refuse_lost(store, name, [host for host, has in asked["in_use"].items() if name in has])
             step.action, step.after = "create", {"folder": str(store.folder)}
             step.apply = lambda name=name: store.create_pair(name)
+        for name in sorted(asked["key_lists"]):
+            step = plan.add(Step("keys", name))
+            if store.has(name):
+                store.keys(name)
+                continue
+            self._refuse_lost(store, name, [host for host, has in asked["in_use"].items() if name in has])
+            step.action, step.after = "create", {"folder": str(store.folder)}
+            step.apply = lambda name=name: store.create_keys(name)
         if plan.changed:
             store.refuse_tracked()
             # Before anything is written, and in check mode too: whether there is something to encrypt with.

@@ -23,7 +23,12 @@ from ansible_collections.banking.platform.plugins.module_utils.rules import serv
 from ansible_collections.banking.platform.plugins.module_utils.rules.platform import Platform
 from ansible_collections.banking.platform.plugins.module_utils.topology import Node, check_topology, read_inventory
 from ansible_collections.banking.platform.plugins.plugin_utils import approved, proofs
-from ansible_collections.banking.platform.plugins.plugin_utils.declarations import CONTROLLER, Roles, Settings
+from ansible_collections.banking.platform.plugins.plugin_utils.declarations import (
+    CONTROLLER,
+    Roles,
+    Settings,
+    raw_variables,
+)
 
 
 class ActionModule(ActionBase):
@@ -74,7 +79,7 @@ class ActionModule(ActionBase):
         nodes, groups = read_inventory(hostvars, variables["groups"], arguments["groups"])
         findings = check_topology(nodes, zones, groups, environment)
         roles = Roles(self._loader)
-        raw = functools.partial(_raw, hostvars)
+        raw = functools.partial(raw_variables, hostvars)
         settings = functools.cache(lambda host: Settings(self._templar, roles.defaults, raw(host)))
         nodes, wrong = _with_sizes(nodes, settings)
         declared, unusable = roles.declared(settings, groups)
@@ -116,14 +121,6 @@ def _plan(settings: Settings, environment: str) -> list[Finding]:
         cause = failure.cause.removeprefix("platform_plan: ")
         return [Finding("error", environment, "platform_plan", cause, failure.next_step, rule="plan")]
     return []
-
-
-def _raw(hostvars: Any, host: str) -> Mapping[str, Any]:
-    """A host's variables with their templates not filled in; nothing for a host that the inventory does not have."""
-    if host not in hostvars:
-        return {}
-    found = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
-    return found if isinstance(found, Mapping) else {}
 
 
 def _with_sizes(nodes: list[Node], settings: Callable[[str], Settings]) -> tuple[list[Node], list[Finding]]:

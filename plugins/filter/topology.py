@@ -34,6 +34,7 @@ class FilterModule:
         """Filters by name."""
         filters: dict[str, Callable[..., Any]] = {
             "anti_affinity": topology.anti_affinity,
+            "node_addresses": topology.node_addresses,
             "one_per_zone": topology.one_per_zone,
             "quorum_size": topology.quorum_size,
             "rack_id": topology.zone_of_host,

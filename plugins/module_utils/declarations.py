@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -21,6 +23,11 @@ QUORUM_KINDS = (
     "pool_min_size",
     "at_least_one",
 )
+OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+NETWORKS = ("pods", "services", "tunnels")
+# Pods of a workload that names no selector carry this label: `<component>-<workload>`.
+WORKLOAD_LABEL = "platform.banking/workload"
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class DeclarationError(ValueError):
@@ -63,6 +70,9 @@ class Workload:
         hpa: horizontal scaling: {min, max, metrics: [cpu, memory, ...]}, empty for none.
         vpa: vertical scaling: {mode, resources: [cpu, memory], max: {cpu, memory}}, empty for none.
         fails_closed: whether the API server refuses what this workload (a webhook) cannot be asked about.
+        namespace: where its pods are; empty for a server.
+        selector: the LabelSelector that finds its pods; without one they carry the label WORKLOAD_LABEL.
+        host_network: whether its pods have their node's address, so that no NetworkPolicy holds for them.
     """
 
     component: str
@@ -77,6 +87,9 @@ class Workload:
     hpa: Mapping[str, Any] = field(default_factory=dict)
     vpa: Mapping[str, Any] = field(default_factory=dict)
     fails_closed: bool = False
+    namespace: str = ""
+    selector: Mapping[str, Any] = field(default_factory=dict)
+    host_network: bool = False
 
     @property
     def title(self) -> str:
@@ -123,16 +136,19 @@ class Quorum:
 class Declaration:
     """All of one role's `meta/platform.yml`, rendered.
 
-    `provides` is what the component adds to the platform, in bytes: `storage`. `ports`, `edges`, `metrics` and
-    `backups` are for the roles that make policies, monitors and schedules of them.
+    `namespace` is that of its pods. `provides` is what the component adds to the platform, in bytes: `storage`.
+    `networks` are those that it makes: of `pods`, of `services`, and of the addresses that nodes have in `tunnels`.
+    `ports`, `edges`, `metrics` and `backups` are for the roles that make policies, monitors and schedules of them.
     """
 
     component: str
     group: str = ""
+    namespace: str = ""
     wave: Optional[int] = None
     workloads: Tuple[Workload, ...] = ()
     quorum: Tuple[Quorum, ...] = ()
     provides: Mapping[str, int] = field(default_factory=dict)
+    networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     catalog: Tuple[str, ...] = ()
     ports: Sequence[Mapping[str, Any]] = ()
     edges: Sequence[Mapping[str, Any]] = ()
@@ -158,14 +174,16 @@ def parse(component: str, data: Any) -> Optional[Declaration]:
     data = _mapping(where, data, [*(item.name for item in fields(Declaration) if item.name != "component"), "enabled"])
     if not _boolean(f"{where}: enabled", data.get("enabled", True)):
         return None
+    namespace = _namespace_name(f"{where}: namespace", data.get("namespace", ""))
     workloads = tuple(
-        _workload(component, name, f"{where}: workloads.{name}", entry, data.get("group", ""))
+        _workload(component, name, f"{where}: workloads.{name}", entry, data.get("group", ""), namespace)
         for name, entry in _mapping(f"{where}: workloads", data.get("workloads")).items()
     )
     names = [workload.name for workload in workloads]
     return Declaration(
         component=component,
         group=data.get("group", ""),
+        namespace=namespace,
         wave=_integer(f"{where}: wave", data["wave"]) if data.get("wave") is not None else None,
         workloads=workloads,
         quorum=tuple(
@@ -175,6 +193,10 @@ def parse(component: str, data: Any) -> Optional[Declaration]:
         provides={
             key: _amount(f"{where}: provides.{key}", amount, quantities.size)
             for key, amount in _mapping(f"{where}: provides", data.get("provides"), ["storage"]).items()
+        },
+        networks={
+            key: [_network(f"{where}: networks.{key}", item) for item in _sequence(f"{where}: networks.{key}", listed)]
+            for key, listed in _mapping(f"{where}: networks", data.get("networks"), NETWORKS).items()
         },
         catalog=tuple(_sequence(f"{where}: catalog", data.get("catalog"))),
         ports=_sequence(f"{where}: ports", data.get("ports")),
@@ -206,7 +228,7 @@ def resources(where: str, data: Any, pods: int = 0) -> Resources:
     return Resources(**amounts, pods=_integer(f"{where}.pods", given.get("pods", pods)))
 
 
-def _workload(component: str, name: str, where: str, data: Any, group: str) -> Workload:
+def _workload(component: str, name: str, where: str, data: Any, group: str, namespace: str) -> Workload:
     data = _mapping(where, data, [item.name for item in fields(Workload) if item.name not in ("component", "name")])
     runs = _choice(f"{where}.runs", data.get("runs", "server" if group else "pods"), RUNS)
     if "requests" not in data:
@@ -218,6 +240,10 @@ def _workload(component: str, name: str, where: str, data: Any, group: str) -> W
     if runs != "pods" and "replicas" in data:
         raise DeclarationError(f"{where}: replicas belongs to `runs: pods` only, here it runs as {runs}: take it out")
     heap = data.get("heap")
+    if runs == "server":
+        for key in ("namespace", "selector", "host_network"):
+            if key in data:
+                raise DeclarationError(f"{where}: {key} belongs to pods, here it runs as server: take it out")
     return Workload(
         component=component,
         name=name,
@@ -233,7 +259,51 @@ def _workload(component: str, name: str, where: str, data: Any, group: str) -> W
         hpa=_hpa(f"{where}.hpa", data.get("hpa")),
         vpa=_vpa(f"{where}.vpa", data.get("vpa")),
         fails_closed=_boolean(f"{where}.fails_closed", data.get("fails_closed", False)),
+        namespace="" if runs == "server" else _namespace_name(f"{where}.namespace", data.get("namespace", namespace)),
+        selector={} if runs == "server" else selector(f"{where}.selector", data.get("selector"), component, name),
+        host_network=_boolean(f"{where}.host_network", data.get("host_network", False)),
     )
+
+
+def selector(where: str, data: Any, component: str = "", name: str = "") -> Mapping[str, Any]:
+    """A LabelSelector as Kubernetes has it, with both of its keys.
+
+    Args:
+        where: how errors name the place.
+        data: `{matchLabels, matchExpressions}`; None for the label that the platform's own pods carry.
+        component, name: of the workload, for that label.
+
+    Raises:
+        DeclarationError: naming the place and what to write.
+
+    Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/
+    """
+    given = _mapping(where, data, ["matchLabels", "matchExpressions"])
+    labels = dict(_mapping(f"{where}.matchLabels", given.get("matchLabels")))
+    if data is None:
+        labels = {WORKLOAD_LABEL: component if name == component else f"{component}-{name}"}
+    for key, value in labels.items():
+        if not isinstance(value, str):
+            raise DeclarationError(f"{where}.matchLabels.{key}: a text is wanted, not {value!r}: quote it")
+    return {
+        "matchLabels": labels,
+        "matchExpressions": [
+            _expression(f"{where}.matchExpressions[{index}]", entry)
+            for index, entry in enumerate(_sequence(f"{where}.matchExpressions", given.get("matchExpressions")))
+        ],
+    }
+
+
+def _expression(where: str, data: Any) -> Mapping[str, Any]:
+    given = _mapping(where, data, ["key", "operator", "values"])
+    operator = _choice(f"{where}.operator", given.get("operator"), OPERATORS)
+    values = _sequence(f"{where}.values", given.get("values"))
+    if not given.get("key"):
+        raise DeclarationError(f"{where}: no key: name the label")
+    if (operator in ("In", "NotIn")) != bool(values):
+        wanted = "values" if operator in ("In", "NotIn") else "no values"
+        raise DeclarationError(f"{where}: {operator} takes {wanted}")
+    return {"key": given["key"], "operator": operator, **({"values": values} if values else {})}
 
 
 def _hpa(where: str, data: Any) -> Mapping[str, Any]:
@@ -319,6 +389,19 @@ def _choice(where: str, value: Any, known: Sequence[str]) -> str:
     if value not in known:
         raise DeclarationError(f"{where}: {value!r} is not known: {nearest(str(value), known)}")
     return str(value)
+
+
+def _namespace_name(where: str, value: Any) -> str:
+    if value != "" and not (isinstance(value, str) and _NAMESPACE.fullmatch(value)):
+        raise DeclarationError(f"{where}: {value!r} is no name: lower case letters, digits and -, at most 63")
+    return str(value)
+
+
+def _network(where: str, value: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(str(value)))
+    except ValueError as error:
+        raise DeclarationError(f"{where}: {error}: write a network such as 10.244.0.0/16") from error
 
 
 def _integer(where: str, value: Any) -> int:

@@ -247,7 +247,7 @@ def read_inventory(
     return nodes, members
 
 
-# What roles ask of the topology. `hostvars` are the variables by host, of which `platform_zone` is read.
+# What roles ask of the topology. `hostvars` are the variables by host: `platform_zone` and `platform_address` are read.
 
 
 def zone_of_host(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> str:
@@ -262,6 +262,30 @@ def zone_of_host(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> str:
     if not zone:
         raise TopologyError(f"{host} has no zone: set platform_zone of it")
     return str(zone)
+
+
+def node_addresses(
+    names: Mapping[str, str], groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Mapping[str, Any]]
+) -> Dict[str, List[str]]:
+    """Addresses of the hosts of each role of node.
+
+    Args:
+        names: `platform_groups`: the inventory group of each role of node.
+        groups: members by inventory group.
+        hostvars: variables by host, of which `platform_address` is read.
+
+    Raises:
+        TopologyError: when a host has no address.
+    """
+    found: Dict[str, List[str]] = {}
+    for role, group in names.items():
+        found[role] = []
+        for host in groups.get(group, []):
+            address = hostvars[host].get("platform_address")
+            if not address:
+                raise TopologyError(f"{host} has no address: set platform_address of it")
+            found[role].append(str(address))
+    return found
 
 
 def zone_members(

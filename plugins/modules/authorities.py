@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
 description:
-  - Makes certificate authorities and shared key pairs in the folder C(platform_ca_dir) on the controller, for
-    M(banking.platform.certificates). What is there is never made anew; one that has ended is refused.
+  - Makes certificate authorities, shared key pairs and symmetric keys in the folder C(platform_ca_dir) on the
+    controller, for M(banking.platform.certificates). What is there is never made anew; one that has ended is refused.
   - Keys are written encrypted only, with Ansible's vault, or with a passphrase where C(platform_ca_passphrase) says
     where one is. A folder that Git would take in is refused.
   - An authority that is missing while hosts already have it is an error. The folder was lost then, or is another one.
@@ -41,8 +41,13 @@ options:
     type: list
     elements: str
     default: []
+  key_lists:
+    description: Lists of symmetric keys, such as those that encrypt secrets in etcd. A new list has one key.
+    type: list
+    elements: str
+    default: []
   in_use:
-    description: By host, the names of authorities and key pairs that it already has.
+    description: By host, the names of authorities, key pairs and lists of keys that it already has.
     type: dict
     default: {}
   organization:
@@ -60,13 +65,14 @@ EXAMPLES = r"""
   banking.platform.authorities:
     names: [bootstrap, etcd, kubernetes, front-proxy]
     key_pairs: [service-accounts]
+    key_lists: [secrets]
     organization: bank.example
   run_once: true
 """
 
 RETURN = r"""
 plan:
-  description: One step an authority or a key pair.
+  description: One step an authority, a key pair or a list of keys.
   returned: always
   type: list
   elements: dict

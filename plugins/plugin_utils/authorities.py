@@ -11,14 +11,19 @@ trusts that one as an authority of clients would let in whoever has any certific
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
+import json
 import os
+import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
@@ -34,6 +39,7 @@ else:
     HAS_CRYPTOGRAPHY = True
 
 BOOTSTRAP = "bootstrap"
+KEY_BYTES = 32
 _ENCRYPTED = ("$ANSIBLE_VAULT;", "-----BEGIN ENCRYPTED PRIVATE KEY-----")
 # RFC 5280, section 4.2.1.12.
 _USAGES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
@@ -63,8 +69,8 @@ class Wish:
     dns: Sequence[str] = ()
     ip: Sequence[str] = ()
     usages: Sequence[str] = ("server",)
-    days: int = 365
-    renew_before: int = 60
+    days: float = 365
+    renew_before: float = 60
     owner: str = "root"
     group: str = "root"
     mode: str = "0644"
@@ -141,6 +147,12 @@ def private_pem(key: Any) -> str:
     form = serialization.PrivateFormat.TraditionalOpenSSL
     pem: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     return pem.decode()
+
+
+def new_key() -> dict[str, str]:
+    """A symmetric key of 256 bits, with a name that no other one has."""
+    name = f"key-{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    return {"name": name, "secret": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}
 
 
 @dataclass
@@ -229,6 +241,33 @@ class Keyring:
                 "give the password that it was encrypted with (--vault-id, or platform_ca_passphrase)",
             ) from None
 
+    def seal(self, content: bytes) -> bytes:
+        """Something else than a private key as it may lie on a disk: Ansible's vault, whichever secret there is."""
+        self.ready()
+        sealed: bytes = self._vault().encrypt(content)
+        return sealed
+
+    def unseal(self, path: Path) -> bytes:
+        """What `seal` had made and lies at a path."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Failure(f"{path} cannot be read: {error.strerror}", "bring it back from its backup") from error
+        if not content.startswith(_ENCRYPTED[0].encode()):
+            raise Failure(f"{path} is not encrypted", f"encrypt it: ansible-vault encrypt {path}")
+        self.ready()
+        try:
+            clear: bytes = self._vault().decrypt(content)
+        except Exception as error:  # Ansible's own may show what it was given
+            raise Failure(
+                f"{path} cannot be decrypted ({type(error).__name__})",
+                "give the password that it was encrypted with (--vault-id, or platform_ca_passphrase)",
+            ) from None
+        return clear
+
+    def _vault(self) -> Any:
+        return VaultLib([("default", VaultSecret(self._secret()))]) if self.reference else self.vault
+
     def _secret(self) -> bytes:
         if not self._passphrase:
             kind, _colon, where = self.reference.partition(":")
@@ -277,8 +316,8 @@ class Store:
             )
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of an authority or a key pair."""
-        return any((self.folder / f"{name}.{suffix}").exists() for suffix in ("crt", "key"))
+        """Whether there is anything of an authority, a key pair or a list of keys."""
+        return any((self.folder / f"{name}.{suffix}").exists() for suffix in ("crt", "key", "keys"))
 
     def authority(self, name: str) -> Authority:
         """One authority, that can sign today.
@@ -324,6 +363,34 @@ class Store:
         key = rsa.generate_private_key(65537, 2048)
         self._write(f"{name}.key", self.keyring.encrypt(key), 0o600)
         self._write(f"{name}.pub", public_pem(key).encode())
+
+    def keys(self, name: str) -> list[dict[str, str]]:
+        """A list of symmetric keys, each `{name, secret}` with the secret in Base64; new data takes the first.
+
+        Raises:
+            Failure: when it is not there, cannot be decrypted or is no such list.
+        """
+        path = self.folder / f"{name}.keys"
+        if not path.is_file():
+            raise Failure(f"there are no keys {name} in {self.folder}", _MISSING)
+        try:
+            keys = json.loads(self.keyring.unseal(path))
+            found = [{"name": str(key["name"]), "secret": str(key["secret"])} for key in keys]
+            good = found and all(len(base64.b64decode(key["secret"], validate=True)) == KEY_BYTES for key in found)
+        except (ValueError, KeyError, TypeError):
+            good = False  # nothing of the content may be shown
+        if not good:
+            raise Failure(f"{path} is no list of keys", "bring it back from its backup")
+        return found
+
+    def write_keys(self, name: str, keys: Sequence[Mapping[str, str]]) -> None:
+        """Write a list of keys, encrypted."""
+        self.refuse_tracked()
+        self._write(f"{name}.keys", self.keyring.seal(json.dumps(list(keys)).encode()), 0o600)
+
+    def create_keys(self, name: str) -> None:
+        """Make a list of one key."""
+        self.write_keys(name, [new_key()])
 
     def create(self, name: str, organization: str, days: int) -> None:
         """Make an authority; others than the bootstrap authority are signed by that one too.

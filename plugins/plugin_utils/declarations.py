@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,18 +109,24 @@ class Roles:
         """
         found: list[Declaration] = []
         findings: list[Finding] = []
-        for role in self.roles:
-            if role.declaration is None:
-                continue
-            members = groups.get(str(role.declaration.get("group", "")), ())
+        for role, render in self.renderers(settings, groups):
             try:
-                rendered = settings(members[0] if members else CONTROLLER).render(role.declaration)
-                declaration = declarations.parse(role.name, rendered)
+                declaration = declarations.parse(role, render())
             except (DeclarationError, AnsibleError) as error:
-                findings.append(_finding(role.name, error))
+                findings.append(_finding(role, error))
             else:
                 found += [declaration] if declaration else []
         return found, findings
+
+    def renderers(
+        self, settings: Callable[[str], Settings], groups: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Each role that declares something, and what renders it as the role sees it; arguments as of `declared`."""
+        for role in self.roles:
+            if role.declaration is not None:
+                members = groups.get(str(role.declaration.get("group", "")), ())
+                host = members[0] if members else CONTROLLER
+                yield role.name, functools.partial(settings(host).render, role.declaration)
 
 
 class Settings(Mapping[str, Any]):
@@ -162,6 +169,14 @@ class Settings(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _name in self)
+
+
+def raw_variables(hostvars: Any, host: str) -> Mapping[str, Any]:
+    """A host's variables with their templates not filled in; nothing for a host that the inventory does not have."""
+    if host not in hostvars:
+        return {}
+    found = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
+    return found if isinstance(found, Mapping) else {}
 
 
 def _finding(role: str, error: Exception) -> Finding:

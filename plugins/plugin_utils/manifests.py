@@ -15,6 +15,8 @@ import yaml
 from ansible_collections.banking.platform.plugins.module_utils.kube import fields
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
+# The folder, in a component's, of objects that are only created.
+ONCE = "_once/"
 _SEPARATOR = re.compile(r"^---(?:[ \t]+#.*|[ \t]*)$", re.MULTILINE)
 _ORIGIN = re.compile(r"^# Source: (\S+)$", re.MULTILINE)
 # PyYAML wants a dot in such a number, Kubernetes' reader does not: what is one there must be one here, or in quotes.
@@ -50,12 +52,17 @@ class Manifest:
 
     @property
     def path(self) -> str:
-        """Its file in a tree: unique for group, kind, namespace and name."""
+        """Its file in a tree: unique for group, kind, namespace and name.
+
+        What is only created has a folder of its own, since another component may have the object from some wave on.
+        """
         group = self.object["apiVersion"].rpartition("/")[0]
         kind = str(self.object["kind"]).lower()
         # A dot in the group says whose it is; Kubernetes' own kinds are known without.
         full = f"{kind}.{group}" if "." in group and not group.endswith(".k8s.io") else kind
-        return f"{self.namespace or '_cluster'}/{full}-{self.object['metadata']['name']}.yaml"
+        annotations = self.object["metadata"].get("annotations") or {}
+        once = ONCE if annotations.get(fields.CREATE_ONLY) == "true" else ""
+        return f"{once}{self.namespace or '_cluster'}/{full}-{self.object['metadata']['name']}.yaml"
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

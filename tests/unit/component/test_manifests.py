@@ -108,3 +108,10 @@ def test_kinds_of_the_same_name_have_files_of_their_own() -> None:
     paths = {one(text % version).path for version in ("networking.k8s.io/v1", "crd.projectcalico.org/v1")}
     assert paths == {"b/networkpolicy-a.yaml", "b/networkpolicy.crd.projectcalico.org-a.yaml"}
     assert one("{apiVersion: v1, kind: Namespace, metadata: {name: a}}").path == "_cluster/namespace-a.yaml"
+
+
+def test_what_is_only_created_has_a_folder_of_its_own():
+    """Another component may have it from some wave on, and would be told that it is in two."""
+    text = 'metadata: {name: a, annotations: {platform.banking/create-only: "true"}}, apiVersion: v1, kind: Namespace'
+    assert one(f"{{{text}}}").path == "_once/_cluster/namespace-a.yaml"
+    assert one(f"{{{text}}}".replace("true", "false")).path == "_cluster/namespace-a.yaml"

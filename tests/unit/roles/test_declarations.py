@@ -46,7 +46,7 @@ QUORUMS = [
 ]
 # What `from` of a port and `to` of an edge may say beside components and roles of nodes.
 PLACES = {"pods", "anywhere", "localhost"}
-OUTSIDE = {"registry", "registries", "routers", "git", "other sites", "package mirrors"}
+OUTSIDE = {"notifications", "registry", "registries", "routers", "git", "other sites", "package mirrors"}
 NODES = {"node", "control_plane", "worker", "etcd", "vault"}
 # What an inventory of nine servers sets; the rest are defaults.
 SETTINGS = {
@@ -141,20 +141,31 @@ def test_components_of_the_cluster_have_a_wave_and_a_switch(role):
     assert f"{role}_enabled" in defaults()
 
 
+@each_release
+@each_role
+def test_pods_are_in_a_namespace(role, release):
+    workloads = declared(role, release).workloads
+    assert not [workload.name for workload in workloads if workload.runs != "server" and not workload.namespace]
+
+
 @each_role
 def test_ports_edges_metrics_and_backups_name_what_there_is(role):
     declaration = declared(role, RELEASES[0])
     workloads = {f"{name}/{workload.name}" for name in ROLES for workload in declared(name, RELEASES[0]).workloads}
     known = {*ROLES, *NODES, *PLACES, *workloads}
+    own = {workload.name for workload in declaration.workloads}
     for port in declaration.ports:
-        assert set(port) == {"name", "protocol", "ports", "from"}
+        assert set(port) - {"workloads"} == {"name", "protocol", "ports", "from"}
+        assert set(port.get("workloads", ())) <= own, port
         assert isinstance(port["from"], list) or port["from"] in known, port
     for edge in declaration.edges:
-        assert set(edge) - {"protocol"} == {"to", "port", "why"}
-        own = isinstance(edge["to"], list)  # addresses out of the inventory
-        assert own or edge["to"] in {*ROLES, *OUTSIDE}, edge
+        assert set(edge) - {"protocol", "from"} == {"to", "port", "why"}
+        assert set(edge.get("from", ())) <= own, edge
+        addresses = isinstance(edge["to"], list)  # out of the inventory
+        assert addresses or edge["to"] in {*ROLES, *OUTSIDE, *workloads}, edge
     for metric in declaration.metrics:
-        assert set(metric) == {"name", "port", "path"}
+        assert set(metric) - {"workloads"} == {"name", "port", "path"}
+        assert set(metric.get("workloads", ())) <= own, metric
         assert metric["path"].startswith("/")
     for backup in declaration.backups:
         assert {"name", "what", "keep"} <= set(backup)

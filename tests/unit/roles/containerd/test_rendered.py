@@ -181,7 +181,7 @@ def test_files_of_registries() -> None:
 
 
 def test_package_brings_no_artifact_and_removes_what_artifacts_had_brought() -> None:
-    host = Host()
+    host = Host(containerd_crictl=False)
     assert host.value("__containerd_artifacts") == {}
     assert host.value("__containerd_links") == {
         f"/opt/cni/bin/{name}": f"/usr/lib/cni/{name}" for name in ("bridge", "firewall", "ptp")
@@ -195,7 +195,7 @@ def test_package_brings_no_artifact_and_removes_what_artifacts_had_brought() -> 
 
 
 def test_crictl_can_stand_beside_the_package() -> None:
-    host = Host(containerd_crictl=True)
+    host = Host()
     assert set(host.value("__containerd_artifacts")) == {"crictl"}
     assert "/etc/crictl.yaml" not in host.value("__containerd_absent")
 

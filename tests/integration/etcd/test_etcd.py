@@ -1,0 +1,169 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""etcd over three zones: made, kept, cut off, lost and restored. The tests follow each other."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ansible_collections.banking.platform.tests.integration.etcd.conftest import NAME, NODES, STATE, Etcd
+
+SNAPSHOTS = "/var/lib/etcd-snapshots"
+
+
+def until(holds: Callable[[], object], seconds: float = 120) -> float:
+    """Wait for something, and say for how long it was waited."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def test_check_mode_shows_all_of_it_before_the_first_install(etcd: Etcd) -> None:
+    would_change = etcd.converge("--check", "--diff")
+    assert set(would_change) == set(NODES)
+    assert all(would_change.values())
+    assert etcd.on("cp-a1", "ls /etc/etcd", check=False) == ""
+
+
+def test_three_members_come_up_together_over_tls(etcd: Etcd) -> None:
+    assert all(etcd.converge().values())
+    members = etcd.etcdctl("cp-a1", "member list")["members"]
+    assert {member["name"] for member in members} == set(NODES)
+    for node, address in NODES.items():
+        assert etcd.leader(node) in NODES
+        # Nobody without a certificate of etcd's authority is let in.
+        assert etcd.on(node, f"curl --silent --insecure https://{address}:2379/health", check=False) == ""
+        assert "etcd_server_has_leader 1" in etcd.on(node, f"curl --silent http://{address}:2381/metrics")
+
+
+def test_a_second_run_changes_nothing(etcd: Etcd) -> None:
+    assert etcd.converge() == dict.fromkeys(NODES, 0)
+
+
+def test_a_snapshot_is_verified_and_old_ones_go(etcd: Etcd) -> None:
+    etcd.on("cp-a1", f"touch -d '9 days ago' {SNAPSHOTS}/cp-a1-old.db {SNAPSHOTS}/cp-a1-old.db.sha256")
+    etcd.on("cp-a1", f"touch -d '2 days ago' {SNAPSHOTS}/cp-a1-young.db")
+    etcd.on("cp-a1", "systemctl start etcd-snapshot.service")
+    names = etcd.on("cp-a1", f"ls {SNAPSHOTS}").split()
+    assert "cp-a1-young.db" in names
+    assert not [name for name in names if "old" in name or "part" in name]
+    (taken,) = [name for name in names if name.startswith("cp-a1-2") and name.endswith(".db")]
+    etcd.on("cp-a1", f"cd {SNAPSHOTS} && sha256sum --check {taken}.sha256 && etcdutl snapshot status {taken}")
+    assert "active" in etcd.on("cp-a1", "systemctl is-active etcd-snapshot.timer etcd-defrag.timer")
+    etcd.on("cp-a1", "systemctl start etcd-defrag.service")
+
+
+class Writer:
+    """Writes one key after the other through a node, and counts what was acknowledged."""
+
+    def __init__(self, node: str) -> None:
+        script = (
+            "set -a; . /etc/etcd/etcdctl.env; n=0; while :; do "
+            "if etcdctl put /written/$n $n --command-timeout=1s >/dev/null 2>&1; then echo $n; n=$((n + 1)); fi; done"
+        )
+        command = ["podman", "exec", f"{NAME}.{node}", "sh", "-c", script]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.acknowledged: list[int] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self.acknowledged.append(int(line))
+
+    def stop(self) -> list[int]:
+        self._process.kill()
+        self._process.wait()
+        self._thread.join(timeout=30)
+        return self.acknowledged
+
+
+def written(etcd: Etcd, node: str) -> int:
+    """How many keys there are, as a node sees it."""
+    count = "etcdctl get /written/ --prefix --count-only --write-out=fields"
+    said = etcd.on(node, f"set -a; . /etc/etcd/etcdctl.env; {count}")
+    return int(next(line.rpartition(":")[2] for line in said.splitlines() if line.startswith('"Count"')))
+
+
+def test_a_zone_is_cut_off_and_no_acknowledged_write_is_lost(etcd: Etcd) -> None:
+    leader = etcd.leader("cp-a1")
+    others = [node for node in NODES if node != leader]
+    writer = Writer(others[0])
+    until(lambda: len(writer.acknowledged) > 5)
+    etcd.fault(zone=f"zone-{leader[3]}", state="down")
+    try:
+        took = until(lambda: etcd.leader(others[0]) in others)
+        before = len(writer.acknowledged)
+        until(lambda: len(writer.acknowledged) > before + 5)
+        print(f"another leader after {took:.1f} s (goal 3 s)")
+        # The one that is cut off takes no writes.
+        assert etcd.etcdctl(leader, "put /lost 1 --command-timeout=2s", check=False) is None
+        # Nor may another one be stopped for a change now.
+        assert "are needed" in etcd.on(others[0], "/usr/local/libexec/platform/etcd-may-stop 2>&1 || :")
+    finally:
+        etcd.fault(zone=f"zone-{leader[3]}", state="up")
+    acknowledged = writer.stop()
+    until(lambda: etcd.leader(leader) in NODES)
+    until(lambda: all(written(etcd, node) >= len(acknowledged) for node in NODES))
+    assert not etcd.etcdctl(leader, "get /lost").get("kvs")
+
+
+def test_a_change_is_rolled_out_one_member_after_the_other(etcd: Etcd) -> None:
+    changed = etcd.converge("-e", "etcd_heartbeat=110")
+    assert all(changed.values())
+    assert {etcd.on(node, "grep HEARTBEAT /etc/etcd/etcd.env").strip() for node in NODES} == {
+        "ETCD_HEARTBEAT_INTERVAL=110"
+    }
+    starts = [
+        int(etcd.on(node, 'date -d "$(systemctl show etcd -P ActiveEnterTimestamp)" +%s')) for node in sorted(NODES)
+    ]
+    assert starts == sorted(starts)
+
+
+def test_a_damaged_snapshot_is_refused_before_anything_is_changed(etcd: Etcd, tmp_path: Path) -> None:
+    backups = ("-e", f"platform_backup_dir={tmp_path}")
+    etcd.play("playbooks/backup.yml", *backups)
+    (snapshot,) = tmp_path.glob("*.db")
+    assert snapshot.stat().st_mode & 0o777 == 0o600
+    damaged = tmp_path / "damaged"
+    content = bytearray(snapshot.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 64] = b"\0" * 64
+    damaged.write_bytes(content)
+    started = etcd.on("cp-a1", "systemctl show etcd -P ActiveEnterTimestamp")
+    said = etcd.refused(
+        "playbooks/restore.yml", "-e", f"platform_snapshot_file={damaged}", "-e", "platform_restore=etcd"
+    )
+    assert "Verify it" in said
+    unasked = etcd.refused("playbooks/restore.yml", "-e", f"platform_snapshot_file={snapshot}")
+    assert "Confirm it with -e platform_restore=etcd" in unasked.replace("\n", " ")
+    assert etcd.on("cp-a1", "systemctl show etcd -P ActiveEnterTimestamp") == started
+
+
+def test_a_lost_quorum_is_restored_from_a_snapshot(etcd: Etcd, tmp_path: Path) -> None:
+    etcd.etcdctl("cp-a1", "put /kept before")
+    etcd.play("playbooks/backup.yml", "-e", f"platform_backup_dir={tmp_path}")
+    (snapshot,) = tmp_path.glob("*.db")
+    etcd.etcdctl("cp-a1", "put /kept after")
+    for node in ("cp-b1", "cp-c1"):
+        etcd.on(node, "systemctl kill -s KILL etcd; systemctl stop etcd; rm -rf /var/lib/etcd/member")
+    assert etcd.etcdctl("cp-a1", "put /kept never --command-timeout=2s", check=False) is None
+    began = time.monotonic()
+    restored = etcd.play(
+        "playbooks/restore.yml", "-e", f"platform_snapshot_file={snapshot}", "-e", "platform_restore=etcd"
+    )
+    print(f"restored in {time.monotonic() - began:.0f} s (goal 60 s)")
+    assert all(restored.values())
+    for node in NODES:
+        found = etcd.on(node, "set -a; . /etc/etcd/etcdctl.env; etcdctl get /kept --print-value-only")
+        assert found.strip() == "before"
+    assert etcd.on("cp-a1", "ls -d /var/lib/etcd/member.before-*")
+    assert etcd.converge("-e", "etcd_heartbeat=110") == dict.fromkeys(NODES, 0)
+    assert STATE.exists()
