@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Deliver a platform role as its Molecule scenario does (molecule/shared/component.yml).
 
-`deliver.py <role> '{"unknown": [...], "variables": {...}}'`: renders the role for both releases with the inventory of every
-environment, twice, and has every object validated; then brings the role's own objects to a real API server, twice. Says in a line each
-what was done and what could not be; ends with 1 and the reason when something is wrong.
+`deliver.py <role> '{"unknown": [...], "variables": {...}}'` renders the role for both releases with the inventory of
+every environment, twice, and has every object validated; then it brings the role's own objects to a real API server,
+twice. It says in a line each what was done and what could not be, and ends with 1 when something is wrong.
 
 `unknown` are the kinds (`apiVersion kind`) that no CRD at hand describes, `variables` what the inventories do not say.
+Charts are rendered too where $PLATFORM_CHARTS is a folder that holds all of the role's, packed.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Scenario:
         return [str(self.crds)] if self.crds else []
 
     def _charts_at_hand(self, release: str, build: Path) -> bool:
-        """Whether all charts of the role are in the folder of packed ones; if so they are put where they are looked for."""
+        """Whether all charts of the role are there, packed; if so, they are put where they are looked for."""
         catalog = load(release)
         declared = (suites.CLONE / "roles" / self.role / "meta" / "platform.yml").read_text()
         named = re.findall(r"[\w-]+", (re.search(r"^catalog: \[(.*)\]", declared, re.MULTILINE) or ["", ""])[1])
@@ -124,16 +125,19 @@ class Scenario:
         results = self.render(environment, [*runs, *({**run, "crds": []} for run in runs)])
         if not results:
             return f"{environment}: the component is not enabled there"
-        first, second = results[: len(runs)], results[len(runs) :]
+        # A role may deliver more than one component.
+        each = len(results) // (2 * len(runs))
         parts = []
-        for run, result, again in zip(runs, first, second, strict=True):
+        for place, run in enumerate(runs):
             where = f"{environment}, {run['release']}"
-            if again["changed"] or not result["changed"]:
-                raise Wrong(f"{where}: rendered for the second time: {again.get('plan')}")
-            unknown = set(result["not_validated"])
+            first, again = (results[start * each :][:each] for start in (place, place + len(runs)))
+            if not all(result["changed"] for result in first) or any(result["changed"] for result in again):
+                raise Wrong(f"{where}: rendered for the second time: {[result.get('plan') for result in again]}")
+            unknown = {kind for result in first for kind in result["not_validated"]}
             if self.crds and run["charts"] == "external" and unknown != self.unknown:
                 raise Wrong(f"{where}: kinds without a CRD are {sorted(unknown)}, expected are {sorted(self.unknown)}")
-            part = f"{run['release']}: {result['objects']} objects {'with' if run['charts'] == 'manage' else 'without'} charts"
+            charts = "with" if run["charts"] == "manage" else "without"
+            part = f"{run['release']}: {sum(result['objects'] for result in first)} objects {charts} charts"
             if unknown:
                 part += f", NOT VALIDATED: {', '.join(sorted(unknown))}"
             parts.append(part)

@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roles of the cluster's components, rendered as their tasks say. Charts: tests/integration/component/deliver.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.banking.platform.plugins.module_utils.declarations import Declaration, parse
+from ansible_collections.banking.platform.plugins.plugin_utils import charts
+from ansible_collections.banking.platform.plugins.plugin_utils.manifests import documents, load
+from ansible_collections.banking.platform.tests.unit.action.conftest import make_action, trusted
+from ansible_collections.banking.platform.tools.suites import CLONE
+
+RELEASES = ("2024.1", "2026.2")
+
+
+@dataclass
+class Rendered:
+    """What a role delivers.
+
+    Attributes:
+        objects: by kind and name.
+        values: of each chart, by its name.
+        declared: what the role declares with the same variables.
+    """
+
+    objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    declared: Declaration | None = None
+
+    def workload(self, name: str) -> Any:
+        """A workload of the declaration."""
+        assert self.declared
+        return next(workload for workload in self.declared.workloads if workload.name == name)
+
+
+@pytest.fixture
+def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rendered]:
+    """Render a role for a release with some variables."""
+
+    def render(role: str, release: str, **settings: Any) -> Rendered:
+        folder = CLONE / "roles" / role
+        found = Rendered()
+
+        def template(wish: charts.Release, *_arguments: Any) -> list[Any]:
+            found.values[wish.chart.name] = next(iter(documents(wish.values, "values")), ({}, ""))[0]
+            return []
+
+        monkeypatch.setattr(charts, "fetch", lambda *_arguments: "")
+        monkeypatch.setattr(charts, "render", template)
+        files = [folder / "defaults" / "main.yml", folder / "vars" / "main.yml"]
+        variables: dict[str, Any] = {
+            "platform_release": release,
+            "platform_environment": "test",
+            "platform_domain": "example.org",
+            "platform_delivery": "render",
+            "platform_build_dir": str(tmp_path / release),
+            "role_path": str(folder),
+            "inventory_dir": str(tmp_path),
+            "inventory_hostname": "localhost",
+        }
+        for file in files:
+            variables |= yaml.safe_load(file.read_text())
+        variables = {key: trusted(value) for key, value in {**variables, **settings}.items()}
+        templar = Templar(loader=DataLoader(), variables=variables)
+        found.declared = parse(
+            role, templar.template(trusted(yaml.safe_load((folder / "meta/platform.yml").read_text())))
+        )
+        for task in yaml.safe_load((folder / "tasks" / "main.yml").read_text()):
+            if "banking.platform.component" in task:
+                arguments = templar.template(trusted(task["banking.platform.component"]))
+                action = make_action("component", arguments, folder, **variables)
+                action._task.check_mode, action._task.diff = False, False
+                result = action.run(task_vars=variables)
+                assert not result.get("failed"), result["msg"]
+        for path in (tmp_path / release / "tree").rglob("*.yaml"):
+            for item in load(path.read_text(), str(path)):
+                found.objects[item.object["kind"], item.object["metadata"]["name"]] = item.object
+        return found
+
+    return render
