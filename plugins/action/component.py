@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -14,12 +15,14 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import merge_hash
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, PlanFailed
-from ansible_collections.banking.platform.plugins.plugin_utils import approved, charts, manifests, tree
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan
+from ansible_collections.banking.platform.plugins.plugin_utils import approved, argocd, charts, manifests, tree
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
+from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import GitTree, Repository
 from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
 from ansible_collections.banking.platform.plugins.plugin_utils.rendering import Renderer
+from ansible_collections.banking.platform.plugins.plugin_utils.run_lock import this_run
 from ansible_collections.banking.platform.plugins.plugin_utils.schemas import CRD, Schemas, Verdict
 
 _MOST_PROBLEMS = 50
@@ -64,7 +67,7 @@ class ActionModule(ActionBase):
                 raise Failure("outside a role, a name is needed", "give the task a `name`")
             result.update(self._deliver(name, variables))
         except (Failure, AnsibleError, catalog.CatalogError) as error:
-            result.update(failed=True, msg=getattr(error, "cause", str(error)), **getattr(error, "partial", {}))
+            result.update(failed=True, msg=getattr(error, "cause", str(error)))
             result["next_step"] = getattr(error, "next_step", "")
         if result.get("failed") and "module_stdout" not in result:
             next_step = result.get("next_step") or ""
@@ -86,9 +89,7 @@ class ActionModule(ActionBase):
                 "correct the templates or the variables that they are made of",
             )
         wave = self._wave(arguments, settings)
-        deliver = {"render": self._render, "direct": self._direct}.get(settings.way)
-        if deliver is None:
-            raise Failure(f"platform_delivery: {settings.way} is not there yet", "choose render or direct")
+        deliver = {"gitops": self._gitops, "direct": self._direct, "render": self._render}[settings.way]
         found = deliver(name, wave, objects, arguments, settings, variables)
         found["objects"] = len(objects)
         found["not_validated"] = verdict.unknown
@@ -113,30 +114,42 @@ class ActionModule(ActionBase):
         name: str,
         wave: int,
         objects: Sequence[Manifest],
-        arguments: Mapping[str, Any],
+        _arguments: Mapping[str, Any],
         settings: Delivery,
         variables: Mapping[str, Any],
     ) -> dict[str, Any]:
-        files = tree.files_of(objects)
         root = settings.tree
-        twice = tree.elsewhere(root, wave, name, list(files))
-        if twice:
-            raise Failure(
-                f"in two components: {'; '.join(twice)}",
-                "leave each object to one of them; if the other component is gone, remove its folder",
-            )
-        plan = tree.plan(root, wave, name, files)
+        folders, files = _files(name, wave, objects, tree.paths(root), settings.repository)
+        plan = tree.plan(root, folders, files)
         plan.hold_to(approved.steps(self, variables))
-        check = self._task.check_mode
-        try:
-            if not check:
-                plan.apply()
-        except PlanFailed as failure:
-            failure.partial = plan.result()  # type: ignore[attr-defined]
-            raise
+        if not self._task.check_mode:
+            plan.apply()
+        return {**self._shown(plan), "path": os.path.join(root, tree.folder_of(wave, name))}
+
+    def _gitops(
+        self,
+        name: str,
+        wave: int,
+        objects: Sequence[Manifest],
+        _arguments: Mapping[str, Any],
+        settings: Delivery,
+        variables: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        repository = settings.repository
+        if repository is None:
+            raise Failure("platform_git is not set", "name the repository that ArgoCD follows")
+        git = GitTree(repository, os.path.join(settings.build_dir, "git"), this_run())
+        folders, files = _files(name, wave, objects, git.files(git.head), repository)
+        plan = git.plan(folders, files)
+        plan.hold_to(approved.steps(self, variables))
+        revision = git.head
+        if plan.changed and not self._task.check_mode:
+            revision = git.write(folders, files, _message(name, plan))
+        return {**self._shown(plan), "path": tree.folder_of(wave, name), "revision": revision}
+
+    def _shown(self, plan: Plan) -> dict[str, Any]:
         found = plan.result(with_diff=self._task.diff)
         found["plan"] = [step for step in found["plan"] if step["action"] != "none"]
-        found["path"] = os.path.join(root, tree.folder_of(wave, name))
         return found
 
     def _direct(
@@ -264,6 +277,38 @@ class _Rendering:
         if template and not found:
             raise Failure(f"there is no template {template}", f"put it into {self._templates}")
         return manifests.dump(merged).decode() if merged else ""
+
+
+def _files(
+    name: str, wave: int, objects: Sequence[Manifest], there: Collection[str], repository: Repository | None
+) -> tuple[list[str], dict[str, bytes]]:
+    """The files of a component in the tree, and the folders that are its own.
+
+    Raises:
+        Failure: an object that may not be in a tree, or that another component has.
+    """
+    own = tree.files_of(objects)
+    twice = tree.conflicts(there, wave, name, own)
+    if twice:
+        raise Failure(
+            f"in two components: {'; '.join(twice)}",
+            "leave each object to one of them; if the other component is gone, remove its folder",
+        )
+    folder = tree.folder_of(wave, name)
+    folders = [folder, *tree.former(there, wave, name)]
+    files = {f"{folder}/{path}": content for path, content in own.items()}
+    apps = [f"{argocd.APPS}/{os.path.basename(one)}.yaml" for one in folders]
+    if repository:
+        files[apps[0]] = manifests.dump(argocd.application(name, wave, folder, repository))
+        folders += apps
+    return folders, files
+
+
+def _message(name: str, plan: Plan) -> str:
+    """The first line of a commit: what it does to the component."""
+    counts = Counter(step.action for step in plan.steps if step.changes)
+    said = {"create": "added", "update": "changed", "delete": "removed"}
+    return f"{name}: " + ", ".join(f"{counts[action]} {word}" for action, word in said.items() if counts[action])
 
 
 def _unchecked(name: str, verdict: Verdict) -> Iterator[str]:

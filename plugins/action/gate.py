@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.plugin_utils import argocd
 from ansible_collections.banking.platform.plugins.plugin_utils.declarations import Roles, Settings
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
 from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects
@@ -29,7 +30,11 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
         _validation, arguments = self.validate_argument_spec(
-            {"wave": {"type": "int", "required": True}, "timeout": {"type": "float", "default": 900}}
+            {
+                "wave": {"type": "int", "required": True},
+                "components": {"type": "list", "elements": "str"},
+                "timeout": {"type": "float", "default": 900},
+            }
         )
         wave = arguments["wave"]
         try:
@@ -40,21 +45,36 @@ class ActionModule(ActionBase):
                     "skipped": True,
                     "msg": "nothing was delivered that could be waited for",
                 }
-            components = self._components(wave, variables)
+            components = arguments["components"] or self._components(wave, variables)
             for component in components:
-                wish = {"component": component, "state": "ready", "wait": True, "timeout": arguments["timeout"]}
-                found = apply_objects(self, {**wish, **delivery.connection}, variables)
-                if found.get("failed"):
-                    next_step = found.get("next_step") or ""
-                    cause = found.get("msg", "no reason given")
-                    return {
-                        **result,
-                        "failed": True,
-                        "msg": f"wave {wave}: {component}: {cause}" + (f" - next: {next_step}" if next_step else ""),
-                    }
+                if delivery.way == "gitops":
+                    wish = self._refreshed(component, delivery, variables)
+                else:
+                    wish = {"component": component, "state": "ready"}
+                wish |= {"wait": True, "timeout": arguments["timeout"], **delivery.connection}
+                _must_be_good(component, apply_objects(self, wish, variables))
         except (Failure, AnsibleError, catalog.CatalogError) as error:
-            return result | {"failed": True, "msg": f"wave {wave}: {error}"}
+            next_step = getattr(error, "next_step", "")
+            msg = f"wave {wave}: {error}" + (f" - next: {next_step}" if next_step else "")
+            return result | {"failed": True, "msg": msg, "next_step": next_step}
         return result | {"changed": False, "components": components}
+
+    def _refreshed(self, component: str, delivery: Delivery, variables: dict[str, Any]) -> dict[str, Any]:
+        """Have ArgoCD look at the repository now, and say what to wait for: by itself it looks every three minutes."""
+        meta = {"name": component, "namespace": argocd.NAMESPACE}
+        application = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": meta}
+        asking = {**meta, "annotations": {"argocd.argoproj.io/refresh": "normal"}}
+        asked = self._execute_module(
+            module_name="kubernetes.core.k8s",
+            module_args={
+                "state": "patched",
+                "definition": {**application, "metadata": asking},
+                **delivery.connection,
+            },
+            task_vars=variables,
+        )
+        _must_be_good(component, asked)
+        return {"component": component, "objects": [application], "waiting": True}
 
     def _components(self, wave: int, variables: dict[str, Any]) -> list[str]:
         """The enabled components that come in a wave and have been built."""
@@ -68,3 +88,8 @@ class ActionModule(ActionBase):
             if settings("").render(declared.get("enabled", True)):
                 found.append(component_name(role.name))
         return found
+
+
+def _must_be_good(component: str, result: dict[str, Any]) -> None:
+    if result.get("failed"):
+        raise Failure(f"{component}: {result.get('msg') or 'no reason given'}", result.get("next_step") or "")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import getpass
-import multiprocessing
 import os
 import platform
 import time
@@ -15,6 +14,8 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.banking.platform.plugins.plugin_utils.run_lock import started, this_run
 
 _MODULE = "banking.platform.run_lock"
 
@@ -72,13 +73,6 @@ class ActionModule(ActionBase):
         return answer
 
 
-def this_run() -> str:
-    """What tells this ansible-playbook process from all others: its controller, its number and when it was started."""
-    parent = multiprocessing.parent_process()
-    pid = parent.pid if parent and parent.pid else os.getpid()
-    return f"{platform.node()}/{pid}/{started(pid)}"
-
-
 def me(run: str) -> dict[str, Any]:
     """What the lock says of this run."""
     playbook = next(iter(context.CLIARGS.get("args") or ()), "")
@@ -103,15 +97,3 @@ def is_dead(holder: Mapping[str, Any]) -> bool:
     if controller != platform.node() or not process.isdigit():
         return False
     return started(int(process)) != str(holder["run"]).rpartition("/")[2]
-
-
-def started(pid: int) -> str:
-    """When a process was started, in ticks since the machine was; empty when there is none.
-
-    Source: proc(5), /proc/pid/stat, field 22.
-    """
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""

@@ -30,6 +30,10 @@ options:
     description: The wave.
     type: int
     required: true
+  components:
+    description: The components to wait for; by default all that are enabled and declare the wave.
+    type: list
+    elements: str
   timeout:
     description: How long to wait for each component, in seconds.
     type: float

@@ -15,6 +15,7 @@ from ansible.template import Templar
 
 from ansible_collections.banking.platform.plugins.module_utils.catalog import Catalog, Source, load
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import Repository, repository_from
 from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import run_folder
 
 WAYS = ("gitops", "direct", "render")
@@ -106,6 +107,12 @@ class Delivery:
         """Where artifacts and charts come from."""
         names = ("artifacts_source", "artifacts_mirror", "artifacts_bundle")
         return Source.from_variables({name: self._get(name) for name in names})
+
+    @property
+    def repository(self) -> Repository | None:
+        """The repository that ArgoCD follows; None where there is none."""
+        settings = self._get("platform_git")
+        return repository_from(settings) if settings else None
 
     @property
     def unavailable(self) -> frozenset[str]:

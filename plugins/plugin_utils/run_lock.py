@@ -1,12 +1,14 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Give the lock of a run back when the run is over, by Ansible's own way to the host that keeps it."""
+"""What tells a run from all others; and giving its lock back, by Ansible's own way to the host that keeps it."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,25 @@ _TEXTS = {
     "become_password_file": "--become-password-file",
     "connection_password_file": "--connection-password-file",
 }
+
+
+def this_run() -> str:
+    """What tells this ansible-playbook process from all others: its controller, its number and when it was started."""
+    parent = multiprocessing.parent_process()
+    pid = parent.pid if parent and parent.pid else os.getpid()
+    return f"{platform.node()}/{pid}/{started(pid)}"
+
+
+def started(pid: int) -> str:
+    """When a process was started, in ticks since the machine was; empty when there is none.
+
+    Source: proc(5), /proc/pid/stat, field 22.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def give_back(host: str, run: str, extra_vars: Mapping[str, Any]) -> str:

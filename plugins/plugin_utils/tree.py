@@ -9,9 +9,7 @@ components/04-cert-manager/cert-manager/deployment-cert-manager.yaml
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.banking.platform.plugins.module_utils.node.files import write_atomically
@@ -47,53 +45,67 @@ def _has_values(item: Manifest) -> bool:
     return any(value for key in ("data", "stringData") for value in (item.object.get(key) or {}).values())
 
 
-def elsewhere(root: str, wave: int, component: str, paths: Sequence[str]) -> list[str]:
-    """Objects that another component of the tree has too: `<path> is also in <component>`."""
-    own = Path(folder_of(wave, component)).name
+def conflicts(there: Iterable[str], wave: int, component: str, files: Iterable[str]) -> list[str]:
+    """Objects that another component of the tree has too: `<path> is also in <component>`.
+
+    Args:
+        there: paths of all files of the tree.
+        wave, component: whose files they are to be.
+        files: their paths in the component's folder.
+    """
+    wanted = set(files)
     found = []
-    for folder in sorted(Path(root, COMPONENTS).glob("[0-9]*-*")):
-        if folder.name != own and folder.name.partition("-")[2] != component:
-            found += [f"{path} is also in {folder.name}" for path in paths if (folder / path).exists()]
-    return found
+    for path in there:
+        folder, inner = _split(path)
+        if folder.partition("-")[2] != component and inner in wanted:
+            found.append(f"{inner} is also in {folder}")
+    return sorted(found)
 
 
-def plan(root: str, wave: int, component: str, files: Mapping[str, bytes]) -> Plan:
-    """The steps that bring a component's folder to what it should be; `Plan.apply` takes them.
+def former(there: Iterable[str], wave: int, component: str) -> list[str]:
+    """Folders of a component in other waves than its present one."""
+    folders = {folder for folder, _inner in map(_split, there) if folder.partition("-")[2] == component}
+    return sorted({f"{COMPONENTS}/{folder}" for folder in folders} - {folder_of(wave, component)})
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A path of the tree as the component's folder and the rest; empty for what is of no component."""
+    top, _slash, rest = path.partition("/")
+    folder, _slash, inner = rest.partition("/")
+    return (folder, inner) if top == COMPONENTS else ("", "")
+
+
+def paths(root: str) -> list[str]:
+    """The files of a tree on the disk."""
+    top = Path(root)
+    return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+
+
+def plan(root: str, folders: Sequence[str], files: Mapping[str, bytes]) -> Plan:
+    """The steps from what is below some folders of a tree on the disk to what is wanted there; `Plan.apply` takes them.
 
     Args:
         root: of the tree.
-        wave, component: whose folder.
-        files: what `files_of` has made.
+        folders: of the tree, or single files; all that is below them belongs to whom is asking.
+        files: by path in the tree.
     """
     steps = Plan()
-    folder = Path(root, folder_of(wave, component))
-    for former in sorted(Path(root, COMPONENTS).glob(f"[0-9]*-{component}")):
-        if former != folder:
-            step = Step(
-                "directory", os.path.relpath(former, root), "delete", note="the component is in another wave now"
-            )
-            step.apply = lambda former=former: shutil.rmtree(former)
-            steps.add(step)
-    there = {
-        os.path.relpath(os.path.join(base, name), folder): os.path.join(base, name)
-        for base, _folders, names in os.walk(folder)
-        for name in names
-    }
+    there = [path for path in paths(root) if any(path == one or path.startswith(f"{one}/") for one in folders)]
     for path in sorted({*there, *files}):
-        steps.add(_step(folder, os.path.relpath(folder, root), path, files.get(path)))
+        steps.add(_step(Path(root), path, files.get(path)))
     return steps
 
 
-def _step(folder: Path, shown: str, path: str, wanted: bytes | None) -> Step:
-    target = folder / path
+def _step(root: Path, path: str, wanted: bytes | None) -> Step:
+    target = root / path
     now = target.read_bytes() if target.exists() else None
-    step = Step("file", f"{shown}/{path}")
+    step = Step("file", path)
     if now == wanted:
         return step
     step.action = "delete" if wanted is None else "create" if now is None else "update"
     texts = {key: (value or b"").decode(errors="replace") for key, value in (("before", now), ("after", wanted))}
-    step.diff = {**texts, "before_header": step.target, "after_header": step.target}
-    step.apply = (lambda: _remove(folder, target)) if wanted is None else (lambda: _write(target, wanted))
+    step.diff = {**texts, "before_header": path, "after_header": path}
+    step.apply = (lambda: _remove(root, target)) if wanted is None else (lambda: _write(target, wanted))
     return step
 
 
@@ -102,7 +114,9 @@ def _write(target: Path, content: bytes) -> None:
     write_atomically(str(target), content, 0o644)
 
 
-def _remove(folder: Path, target: Path) -> None:
+def _remove(root: Path, target: Path) -> None:
     target.unlink()
-    if target.parent != folder and not any(target.parent.iterdir()):
-        target.parent.rmdir()
+    for folder in target.parents:
+        if folder == root or any(folder.iterdir()):
+            return
+        folder.rmdir()

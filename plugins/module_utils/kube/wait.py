@@ -141,6 +141,15 @@ def _all(*rules: Predicate) -> Predicate:
     return judge
 
 
+def _refreshed(item: Object) -> Verdict:
+    """ArgoCD takes the annotation away when it has compared with what the repository holds by then.
+
+    Source: argo-cd, pkg/apis/application/v1alpha1/application_annotations.go.
+    """
+    asked = "argocd.argoproj.io/refresh" in (item["metadata"].get("annotations") or {})
+    return _not_yet("ArgoCD has not looked at the repository yet") if asked else READY
+
+
 def _deployment(item: Object) -> Verdict:
     unseen = _seen(item)
     if unseen:
@@ -284,7 +293,7 @@ _RULES: Mapping[tuple[str, str], Predicate] = {
     ("operator.tigera.io", "TigeraStatus"): _conditions("Available"),
     ("operator.tigera.io", "APIServer"): _field("state", "Ready"),
     ("argoproj.io", "Application"): _all(
-        _field("sync.status", "Synced"), _field("health.status", "Healthy", bad=("Degraded",))
+        _refreshed, _field("sync.status", "Synced"), _field("health.status", "Healthy", bad=("Degraded",))
     ),
     ("argoproj.io", "Rollout"): _field("phase", "Healthy", bad=("Degraded",)),
     ("postgresql.cnpg.io", "Cluster"): _Ready,

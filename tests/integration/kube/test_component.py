@@ -150,10 +150,10 @@ def test_a_chart_with_hooks_its_crd_and_a_resource_of_it(platform: Platform, tmp
     running = platform.start()
     jobs = f"/apis/batch/v1/namespaces/{platform.name}/jobs"
     config = f"/api/v1/namespaces/{platform.name}/configmaps/web-config"
-    _until(lambda: bool(cluster.get(f"{jobs}/before")), running)
+    _until(functools.partial(cluster.get, f"{jobs}/before"), running)
     assert cluster.get(config) == {}, "it comes after the job"
     for job in ("before", "after"):
-        _until(lambda job=job: bool(cluster.get(f"{jobs}/{job}")), running)
+        _until(functools.partial(cluster.get, f"{jobs}/{job}"), running)
         cluster.patch(f"{jobs}/{job}/status", _complete())
     first = platform.result(running)
     assert not first.get("failed"), first["msg"]
@@ -168,7 +168,7 @@ def _complete() -> dict[str, Any]:
     return {"status": {"succeeded": 1, "startTime": now, "completionTime": now, "conditions": [condition]}}
 
 
-def _until(holds: Callable[[], bool], running: subprocess.Popen[str]) -> None:
+def _until(holds: Callable[[], Any], running: subprocess.Popen[str]) -> None:
     """Wait for something that a run brings about, as long as it runs."""
     while not holds():
         assert running.poll() is None, Platform.result(running)["msg"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ import yaml
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
 
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+from ansible_collections.banking.platform.plugins.plugin_utils import argocd
+from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import GitTree, Repository
+from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
+from ansible_collections.banking.platform.plugins.plugin_utils.schemas import Schemas
 from ansible_collections.banking.platform.tests.programs import helm
 from ansible_collections.banking.platform.tests.unit.action.conftest import make_action, trusted
 from ansible_collections.banking.platform.tests.unit.component import chart
+from ansible_collections.banking.platform.tools.suites import crds_folder
 
 CONFIG = """apiVersion: v1
 kind: ConfigMap
@@ -294,3 +300,144 @@ def test_kinds_without_a_crd_are_counted_and_said(component: Component) -> None:
         "not validated, since their CRDs are not at hand (platform_crds): example.org/v1 Widget (1)"
         in result["warnings"][0]
     )
+
+
+# GitOps
+
+
+@pytest.fixture
+def remote(component: Component) -> Path:
+    """An empty repository that the component is delivered to."""
+    path = component.folder / "remote.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(path)], check=True)
+    component.variables |= {"platform_delivery": "gitops", "platform_git": {"url": str(path), "path": "prod"}}
+    return path
+
+
+def committed(remote: Path) -> dict[str, str]:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(remote), *arguments], capture_output=True, text=True, check=True).stdout
+
+    return {name: git("show", f"main:{name}") for name in git("ls-tree", "-r", "--name-only", "main").splitlines()}
+
+
+def messages(remote: Path) -> list[str]:
+    log = ["git", "-C", str(remote), "log", "--format=%s", "main"]
+    return subprocess.run(log, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_component_is_committed_with_its_application(component: Component, remote: Path) -> None:
+    planned = component.run(check=True)
+    assert {step["target"] for step in planned["plan"]} == {
+        "apps/07-demo-app.yaml",
+        "components/07-demo-app/demo/configmap-one.yaml",
+    }
+    assert not (remote / "refs" / "heads" / "main").exists()
+    first = component.done()
+    files = committed(remote)
+    assert set(files) == {"prod/apps/07-demo-app.yaml", "prod/components/07-demo-app/demo/configmap-one.yaml"}
+    spec_ = yaml.safe_load(files["prod/apps/07-demo-app.yaml"])["spec"]
+    assert spec_["source"]["path"] == "prod/components/07-demo-app"
+    assert messages(remote) == ["demo-app: 2 added"]
+    again = component.done()
+    assert (again["changed"], again["revision"]) == (False, first["revision"])
+    assert len(messages(remote)) == 1
+
+
+def test_what_somebody_else_did_to_the_tree_is_shown_and_put_right(component: Component, remote: Path) -> None:
+    component.done()
+    theirs = GitTree(Repository(str(remote), path="prod"), str(component.folder / "theirs"))
+    theirs.write(["components/07-demo-app"], {"components/07-demo-app/demo/configmap-x.yaml": b"x"}, "by hand")
+    drift = component.run(check=True)
+    assert {(step["action"], step["target"]) for step in drift["plan"]} == {
+        ("create", "components/07-demo-app/demo/configmap-one.yaml"),
+        ("delete", "components/07-demo-app/demo/configmap-x.yaml"),
+    }
+    component.done()
+    assert messages(remote)[0] == "demo-app: 1 added, 1 removed"
+
+
+def test_a_component_in_another_wave_takes_its_application_along(component: Component, remote: Path) -> None:
+    component.done()
+    component.done(wave=12)
+    assert set(committed(remote)) == {
+        "prod/apps/12-demo-app.yaml",
+        "prod/components/12-demo-app/demo/configmap-one.yaml",
+    }
+
+
+def test_rendered_and_committed_are_the_same_bytes(component: Component, remote: Path) -> None:
+    component.done()
+    component.variables["platform_delivery"] = "render"
+    component.done()
+    root = component.folder / "build" / "tree"
+    rendered = {f"prod/{path.relative_to(root)}": path.read_text() for path in root.rglob("*.yaml")}
+    assert rendered == committed(remote)
+
+
+def test_an_object_of_two_components_is_refused_in_git_too(component: Component, remote: Path) -> None:
+    component.done(name="first")
+    assert "demo/configmap-one.yaml is also in 07-first" in component.said(name="second")
+
+
+def test_a_secret_never_reaches_the_repository(component: Component, remote: Path) -> None:
+    component.manifest("secret.yml", SECRET)
+    assert "Secrets do not go into a tree" in component.said()
+    kept = list((component.folder / "build").rglob("*"))
+    assert not [path for path in kept if path.is_file() and b"hunter22" in path.read_bytes()]
+
+
+def test_without_a_repository_nothing_is_delivered(component: Component) -> None:
+    component.variables["platform_delivery"] = "gitops"
+    assert "platform_git is not set - next: name the repository that ArgoCD follows" in component.said()
+
+
+@pytest.mark.crds
+@pytest.mark.parametrize(("release", "version"), [("2024.1", "1.28.15"), ("2026.2", "1.35.6")])
+def test_argocds_objects_are_what_its_crds_take(release: str, version: str) -> None:
+    repository = Repository("https://git.bank/platform", "live", "prod")
+    made = [
+        argocd.application("demo", 7, "components/07-demo", repository),
+        argocd.root(repository),
+        argocd.project(repository),
+    ]
+    folder = crds_folder()
+    verdict = Schemas(version, [f"{folder}/{release}"]).check([Manifest(item, "argocd") for item in made])
+    assert (verdict.problems, verdict.unknown) == ([], {})
+
+
+def roll_back(component: Component, revision: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    variables = {key: trusted(value) for key, value in component.variables.items()}
+    action = make_action("rollback", {"revision": revision, **arguments}, **variables)
+    action._task.check_mode, action._task.diff = check, True
+    return dict(action.run(task_vars=variables))
+
+
+def test_a_revision_is_brought_back_by_a_new_commit(component: Component, remote: Path) -> None:
+    first, files = component.done()["revision"], committed(remote)
+    component.variables["platform_zones"] = ["a"]
+    second = component.done()["revision"]
+    planned = roll_back(component, first, check=True)
+    assert planned["changed"]
+    assert "zones: '3'" in planned["diff"][0]["after"]
+    assert messages(remote)[0] == "demo-app: 1 changed"
+    done = roll_back(component, first[:10])
+    assert (done["from"], done["to"], committed(remote)) == (second, first, files)
+    assert messages(remote) == [f"Roll back to {first[:12]}", "demo-app: 1 changed", "demo-app: 2 added"]
+    assert not roll_back(component, first)["changed"]
+
+
+def test_components_that_came_later_are_only_removed_when_confirmed(component: Component, remote: Path) -> None:
+    first = component.done()["revision"]
+    component.manifest("config.yml.j2", CONFIG % "later")
+    component.done(name="later")
+    refused = roll_back(component, first)
+    assert "would be removed, with all that they have: 07-later" in refused["msg"]
+    assert not roll_back(component, first, components=["demo-app"])["changed"]
+    assert (
+        "there is no component nothing in the tree - next: there are: demo-app, later"
+        in roll_back(component, first, components=["nothing"])["msg"]
+    )
+    assert len(committed(remote)) == 4
+    assert roll_back(component, first, remove_components=True)["changed"]
+    assert len(committed(remote)) == 2
