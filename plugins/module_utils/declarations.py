@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -195,7 +194,7 @@ def parse(component: str, data: Any) -> Optional[Declaration]:
             for key, amount in _mapping(f"{where}: provides", data.get("provides"), ["storage"]).items()
         },
         networks={
-            key: [_network(f"{where}: networks.{key}", item) for item in _sequence(f"{where}: networks.{key}", listed)]
+            key: [str(item) for item in _sequence(f"{where}: networks.{key}", listed)]
             for key, listed in _mapping(f"{where}: networks", data.get("networks"), NETWORKS).items()
         },
         catalog=tuple(_sequence(f"{where}: catalog", data.get("catalog"))),
@@ -395,13 +394,6 @@ def _namespace_name(where: str, value: Any) -> str:
     if value != "" and not (isinstance(value, str) and _NAMESPACE.fullmatch(value)):
         raise DeclarationError(f"{where}: {value!r} is no name: lower case letters, digits and -, at most 63")
     return str(value)
-
-
-def _network(where: str, value: Any) -> str:
-    try:
-        return str(ipaddress.ip_network(str(value)))
-    except ValueError as error:
-        raise DeclarationError(f"{where}: {error}: write a network such as 10.244.0.0/16") from error
 
 
 def _integer(where: str, value: Any) -> int:

@@ -331,7 +331,11 @@ class _Resolver:
         return [Networks(tuple(every), inside)]
 
     def _networks(self, kind: str) -> List[str]:
-        return [network for declaration in self._enabled for network in declaration.networks.get(kind, ())]
+        return [
+            network
+            for declaration in self._enabled
+            for network in _cidrs(f"{declaration.component}: networks.{kind}", declaration.networks.get(kind, ()))
+        ]
 
     def _concerned(self, ends: Iterable[End]) -> bool:
         """Whether there are pods of a guarded namespace among them."""

@@ -80,7 +80,10 @@ class Roles:
 
     def _yaml(self, role: str, path: str) -> Any:
         path = os.path.join(self.folder, role, path)
-        return self.loader.load_from_file(path, trusted_as_template=True) if os.path.isfile(path) else None
+        if not os.path.isfile(path):
+            return None
+        # As the loader keeps it: a copy of everything takes as long as reading it, and nothing here changes it.
+        return self.loader.load_from_file(path, unsafe=True, trusted_as_template=True)
 
     @property
     def globals(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import itertools
 import re
-from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ansible_collections.banking.platform.plugins.module_utils import quantities
 from ansible_collections.banking.platform.plugins.module_utils.findings import Finding, nearest
@@ -553,34 +554,40 @@ def _meet(one: Tuple[Address, Address], other: Tuple[Address, Address]) -> bool:
 
 def _cidrs(platform: Platform) -> Iterator[Tuple[str, Network]]:
     """Variable and value of the cluster's networks that can be read."""
-    for variable in ("kubernetes_pod_cidr", "kubernetes_service_cidr"):
+    for variable in _networks_of(platform):
         network = _network(platform.variables.get(variable))
-        if platform.enabled("kubernetes") and network is not None:
+        if network is not None:
             yield variable, network
+
+
+def _networks_of(platform: Platform) -> Dict[str, str]:
+    """Variables with the cluster's networks, and whose addresses these are."""
+    owners = {"kubernetes_pod_cidr": "pods", "kubernetes_service_cidr": "services", "calico_tunnel_cidr": "tunnels"}
+    return {name: owner for name, owner in owners.items() if platform.enabled(name.partition("_")[0])}
 
 
 @rule("cluster-networks")
 def cluster_networks(platform: Platform) -> Iterator[Finding]:
     """An address that is a pod's and a node's at once reaches one of them only."""
-    if not platform.enabled("kubernetes"):
-        return
+    owners = _networks_of(platform)
 
     def finding(variable: str, cause: str, step: str) -> Finding:
-        return Finding("error", "kubernetes", variable, cause, step, "cluster-networks")
+        return Finding("error", variable.partition("_")[0], variable, cause, step, "cluster-networks")
 
-    for variable in ("kubernetes_pod_cidr", "kubernetes_service_cidr"):
+    for variable in owners:
         value = platform.variables.get(variable)
         if value is not None and _network(value) is None:
             yield finding(
                 variable, f"{value!r} is no network", "write its first address and its length, such as 10.244.0.0/16"
             )
     networks = list(_cidrs(platform))
-    if len(networks) == 2 and _meet(*((network[0], network[-1]) for _name, network in networks)):
-        yield finding(
-            "kubernetes_service_cidr",
-            f"{networks[1][1]} and the pods' {networks[0][1]} overlap",
-            "set it to a network that nothing else uses",
-        )
+    for (one, network), (variable, other) in itertools.combinations(networks, 2):
+        if _meet((network[0], network[-1]), (other[0], other[-1])):
+            yield finding(
+                variable,
+                f"{other} and the {owners[one]}' {network} overlap",
+                "set it to a network that nothing else uses",
+            )
     for variable, network in networks:
         inside = [name for name, address in _addresses(platform) if address in network]
         if inside:
@@ -589,15 +596,18 @@ def cluster_networks(platform: Platform) -> Iterator[Finding]:
                 f"{network} holds the addresses of {len(inside)} nodes, such as {inside[0]}",
                 "set it to a network that nothing else uses",
             )
-        if variable == "kubernetes_pod_cidr" and network.version == 4:
-            room = 2 ** max(NODE_PREFIX - network.prefixlen, 0) if network.prefixlen <= NODE_PREFIX else 0
+        # A node takes a network out of the pods', and an address out of the tunnels'.
+        prefix = {"pods": NODE_PREFIX, "tunnels": 32}.get(owners[variable])
+        if prefix and network.version == 4:
+            room = 2 ** max(prefix - network.prefixlen, 0) if network.prefixlen <= prefix else 0
             if room < len(platform.nodes):
                 bits = max(len(platform.nodes) - 1, 0).bit_length()
+                each = 2 ** (32 - prefix)
                 yield finding(
                     variable,
-                    f"{network} is enough for {room} nodes of {2 ** (32 - NODE_PREFIX)} addresses each, there are "
+                    f"{network} is enough for {room} nodes of {each} address{'es' if each > 1 else ''} each, there are "
                     f"{len(platform.nodes)}",
-                    f"set it to a network of length /{NODE_PREFIX - bits} or shorter",
+                    f"set it to a network of length /{prefix - bits} or shorter",
                 )
 
 

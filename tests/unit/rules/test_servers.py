@@ -237,6 +237,18 @@ REFUSED = [
         "error",
         ["enough for 8 nodes of 256 addresses each, there are 12", "/20 or shorter"],
     ),
+    (
+        "cluster-networks",
+        {"calico_tunnel_cidr": "10.244.7.0/24"},
+        "error",
+        ["10.244.7.0/24 and the pods' 10.244.0.0/16 overlap"],
+    ),
+    (
+        "cluster-networks",
+        {"calico_tunnel_cidr": "10.245.0.0/29"},
+        "error",
+        ["enough for 8 nodes of 1 address each, there are 12", "/28 or shorter"],
+    ),
     ("api-virtual-ip", {"api_lb_virtual_ip": ""}, "warning", ["one of 3 API servers"]),
     ("api-virtual-ip", {"api_lb_virtual_ip": "10.20.0.10/24"}, "error", ["'10.20.0.10/24' is no address"]),
     ("api-virtual-ip", {"api_lb_virtual_ip": "10.20.1.21"}, "error", ["10.20.1.21 is the address of worker-a1"]),

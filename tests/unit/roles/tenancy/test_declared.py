@@ -253,6 +253,11 @@ def test_pods_without_a_namespace_are_an_error():
         pods_of(declared.workloads[0])
 
 
+def test_a_network_that_is_none_is_an_error():
+    with pytest.raises(PolicyError, match=r"net: networks\.tunnels: '10\.0\.0\.0/33' does not appear to be"):
+        edges(net={"networks": {"tunnels": ["10.0.0.0/33"]}})
+
+
 def test_a_place_that_is_nothing_is_an_error():
     with pytest.raises(PolicyError, match="'nothing' is neither 'outside' nor a component nor a network"):
         edges(shop=shop(edges=[{"to": "x", "port": 1, "why": "-"}]), places={"x": ["nothing"]})
@@ -285,7 +290,6 @@ def test_the_lookup_names_what_it_does_not_have():
     ("data", "message"),
     [
         ({"namespace": "Shop"}, "namespace: 'Shop' is no name: lower case"),
-        ({"networks": {"pods": ["10.244.0.0/33"]}}, "networks.pods: '10.244.0.0/33' does not appear to be"),
         ({"networks": {"pod": []}}, "unknown key 'pod': did you mean 'pods'?"),
         ({"workloads": {"web": {**SMALL, "selector": {"labels": {}}}}}, "web.selector: unknown key 'labels'"),
         (
