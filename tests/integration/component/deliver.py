@@ -186,7 +186,8 @@ class Scenario:
         kinds: dict[tuple[str, str], Mapping[str, Any]] = {(item["apiVersion"], item["kind"]): item for item in objects}
         for (version, kind), item in sorted(kinds.items()):
             if known.namespaced(version, kind) is None:
-                yield next(_described(texts, version, kind), _anything(version, kind, item))
+                found = list(_described(texts, version, kind))
+                yield found[0] if found else _anything(version, kind, item)
 
 
 def _described(texts: Sequence[str], version: str, kind: str) -> Iterator[dict[str, Any]]:
