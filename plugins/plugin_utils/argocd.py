@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import Repository
+from ansible_collections.banking.platform.plugins.plugin_utils.manifests import ONCE
 
 APPS = "apps"
 PROJECT = "platform"
@@ -24,6 +25,7 @@ _RETRY = {"limit": 5, "backoff": {"duration": "5s", "factor": 2, "maxDuration": 
 def application(component: str, wave: int, folder: str, repository: Repository) -> dict[str, Any]:
     """The Application of a component.
 
+    What a component only creates belongs to somebody else from then on, and is left out: ArgoCD would keep it as it is.
     It has no finalizer: without it, removing an Application leaves what it had brought. Namespaces are the platform's,
     with their guards, so ArgoCD makes none.
 
@@ -43,7 +45,7 @@ def application(component: str, wave: int, folder: str, repository: Repository) 
         },
         "spec": {
             "project": PROJECT,
-            "source": {**_source(repository, folder), "directory": {"recurse": True}},
+            "source": {**_source(repository, folder), "directory": {"recurse": True, "exclude": f"{ONCE}*"}},
             "destination": {"server": _CLUSTER},
             "syncPolicy": {
                 "automated": {"prune": True, "selfHeal": True},

@@ -338,6 +338,8 @@ def test_a_component_is_committed_with_its_application(component: Component, rem
     assert set(files) == {"prod/apps/07-demo-app.yaml", "prod/components/07-demo-app/demo/configmap-one.yaml"}
     spec_ = yaml.safe_load(files["prod/apps/07-demo-app.yaml"])["spec"]
     assert spec_["source"]["path"] == "prod/components/07-demo-app"
+    # What is only created belongs to a later wave: ArgoCD would keep it as the early one has it.
+    assert spec_["source"]["directory"] == {"recurse": True, "exclude": "_once/*"}
     assert messages(remote) == ["demo-app: 2 added"]
     again = component.done()
     assert (again["changed"], again["revision"]) == (False, first["revision"])
