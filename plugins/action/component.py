@@ -194,7 +194,7 @@ class _Rendering:
         role = action._task._role
         self._folder = role._role_path if role else action._loader.get_basedir()
         self._templates = os.path.join(self._folder, "templates")
-        self._overlay = os.path.join(str(variables.get("inventory_dir", "")), "overlay", os.path.basename(self._folder))
+        self._overlay = os.path.join(settings.inventory, "overlay", os.path.basename(self._folder))
         self._renderer = Renderer(action._templar, action._loader, variables, [self._templates, self._folder])
         self.schemas = Schemas(settings.kubernetes, settings.crds)
         self.not_rendered: list[str] = []
@@ -220,10 +220,10 @@ class _Rendering:
         return found
 
     def _manifests(self) -> Iterator[Manifest]:
-        roots = [os.path.join(self._templates, folder) for folder in self._arguments["manifests"]]
         sources: dict[str, str] = {}
-        for root in [*roots, os.path.join(self._overlay, "manifests")]:
-            sources.update(self._renderer.tree(root))
+        for folder in self._arguments["manifests"]:
+            for base in (self._templates, self._overlay):
+                sources.update(self._renderer.tree(os.path.join(base, folder)))
         for path, source in sorted(sources.items()):
             if not path.endswith((".yml", ".yaml")):
                 raise Failure(f"{source}: is no manifest", "name it .yml.j2 or .yml, or move it out of the folder")

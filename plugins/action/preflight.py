@@ -80,7 +80,7 @@ class ActionModule(ActionBase):
         findings = check_topology(nodes, zones, groups, environment)
         roles = Roles(self._loader)
         raw = functools.partial(raw_variables, hostvars)
-        settings = functools.cache(lambda host: Settings(self._templar, roles.defaults, raw(host)))
+        settings = functools.cache(lambda host: Settings(self._templar, roles.defaults, raw(host), hostvars))
         nodes, wrong = _with_sizes(nodes, settings)
         declared, unusable = roles.declared(settings, groups)
         platform = Platform(
@@ -90,7 +90,7 @@ class ActionModule(ActionBase):
             groups=groups,
             declarations=declared,
             variables=settings(CONTROLLER),
-            catalog=catalog.load(arguments["release"], raw(CONTROLLER).get("platform_catalog_overrides")),
+            catalog=catalog.load(arguments["release"], settings(CONTROLLER).get("platform_catalog_overrides")),
             today=self.today(),
         )
         given = {name for host in (CONTROLLER, *(node.name for node in nodes)) for name in raw(host)}

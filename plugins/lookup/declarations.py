@@ -56,7 +56,9 @@ class LookupModule(LookupBase):
             if term not in known:
                 raise AnsibleError(f"the role {term} declares nothing: {nearest(term, known)}")
         hostvars = given["hostvars"]
-        settings = functools.cache(lambda host: Settings(self._templar, roles.defaults, raw_variables(hostvars, host)))
+        settings = functools.cache(
+            lambda host: Settings(self._templar, roles.defaults, raw_variables(hostvars, host), hostvars)
+        )
         names = self._templar.template(given.get("platform_groups") or {})
         groups = {role: given["groups"].get(names.get(role, role), []) for role in ROLES_OF_NODES}
         found: dict[str, Any] = {}

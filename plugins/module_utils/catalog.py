@@ -17,6 +17,7 @@ and nothing but ``load``, ``releases`` and ``bundle_index`` the disk.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import re
@@ -375,6 +376,7 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
         raise CatalogError(f"platform_release: no catalog for {release!r}; {nearest(release, known)}")
     data = _read(os.path.join(folder, f"{release}.yml"))
     if overrides:
+        data = copy.deepcopy(data)
         _forget_digests(data, overrides)
         data = _merge(data, overrides)
     return Catalog(
@@ -423,10 +425,16 @@ def chart_reference(chart: Mapping[str, str]) -> str:
 
 
 def _read(path: str) -> Dict[str, Any]:
+    """A file of the catalog. Nobody may change what this gives: it is read once in a process."""
+    return _parsed(path, os.stat(path).st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=None)
+def _parsed(path: str, _changed: int) -> Dict[str, Any]:
     import yaml  # the controller has it, a node need not: this file also lies among the nodes' module_utils
 
     with open(path, encoding="utf-8") as stream:
-        data = yaml.safe_load(stream)
+        data = yaml.load(stream, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (a safe loader)
     if not isinstance(data, dict):
         raise CatalogError(f"{path}: not a mapping")
     return data

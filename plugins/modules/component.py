@@ -18,7 +18,7 @@ description:
   - What is rendered is delivered as the variable C(platform_delivery) says. With V(render) it is written to a tree of
     files, C(<platform_build_dir>/tree/components/<wave>-<component>/<namespace>/<kind>-<name>.yaml). With V(direct)
     it is applied by M(banking.platform.k8s_apply).
-  - C(overlay/<role>/manifests) beside the inventory is laid over the role's manifests by path,
+  - C(overlay/<role>/<folder>) beside the inventory is laid over the role's manifests by path,
     C(overlay/<role>/<values>) over the values of a chart.
   - An object with the annotation C(argocd.argoproj.io/sync-wave) comes in that sub-wave; the next one begins when the
     earlier ones are ready. Hooks of a chart become sub-waves.

@@ -141,11 +141,15 @@ class Settings(Mapping[str, Any]):
         templar: of the task.
         defaults: of the roles.
         variables: of the host.
+        hostvars: of all hosts, for templates that look at another one.
     """
 
-    def __init__(self, templar: Templar, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self, templar: Templar, defaults: Mapping[str, Any], variables: Mapping[str, Any], hostvars: Any = None
+    ) -> None:
         self._raw = {**defaults, **variables}
-        self._engine = templar.copy_with_new_env(available_variables=self._raw)
+        context = self._raw if hostvars is None else {**self._raw, "hostvars": hostvars}
+        self._engine = templar.copy_with_new_env(available_variables=context)
         self._rendered: dict[str, Any] = {}
 
     def render(self, value: Any) -> Any:

@@ -63,6 +63,13 @@ class Delivery:
         return self._one_of("platform_charts", CHARTS)
 
     @property
+    def inventory(self) -> str:
+        """The inventory's folder. The implicit localhost has none of its own: that of the run's first inventory."""
+        named = self._get("inventory_dir") or next(iter(self._get("ansible_inventory_sources") or ()), "")
+        path = os.path.abspath(str(named))
+        return path if os.path.isdir(path) else os.path.dirname(path)
+
+    @property
     def build_dir(self) -> str:
         """The inventory's folder for what is built for it."""
         named = self._get("platform_build_dir")
