@@ -48,10 +48,10 @@ class Rendered:
         self.variables = {**role, **manager.get_vars(host=host), "hostvars": hostvars}
         self._templar = Templar(loader, variables=self.variables)
         self._renderer = Renderer(self._templar, loader, self.variables, [str(ROLE / "templates")])
+        # What a folder of templates becomes.
+        self.objects = functools.cache(self._objects)
 
-    @functools.cache  # noqa: B019 - as long as the test run
-    def objects(self, folder: str) -> list[dict[str, Any]]:
-        """What a folder of templates becomes."""
+    def _objects(self, folder: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for _path, source in sorted(self._renderer.tree(str(ROLE / "templates" / folder))):
             found += [item for item in yaml.safe_load_all(self._renderer.content(source)) if item]

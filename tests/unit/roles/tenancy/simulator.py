@@ -55,6 +55,7 @@ class Simulator:
         for policy in policies:
             self._policies.setdefault(policy["metadata"]["namespace"], []).append(policy)
         self._namespaces = namespaces
+        self._holding = functools.cache(self._held)
 
     def passes(self, source: Pod | Host, target: Pod | Host, port: int, protocol: str = "TCP") -> bool:
         """Whether a connection is let pass: the source must be allowed to send and the target to receive."""
@@ -75,8 +76,7 @@ class Simulator:
             found = {port for port in found if listed and _any_has(listed, target, port[1], port[0])}
         return found
 
-    @functools.cache  # noqa: B019 - as long as the test
-    def _holding(self, direction: str, own: Pod | Host) -> list[tuple[Any, Any]] | None:
+    def _held(self, direction: str, own: Pod | Host) -> list[tuple[Any, Any]] | None:
         """The rules of all policies that select a pod, with their peers; None where it is not isolated, like a host."""
         if isinstance(own, Host):
             return None
