@@ -108,7 +108,7 @@ class Etcd:
             lab_fault.make_plan(given, machine.podman_settings(machine.look())).apply()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def etcd() -> Iterator[Etcd]:
     if NAME in host.labs():
         playbook("molecule/shared/destroy.yml")
