@@ -179,6 +179,9 @@ class Artifacts:
                 os.chmod(os.path.join(beside, artifact.name), 0o755)
             else:
                 _unpack_tar(path, beside, artifact)
+            # Programs may run as users of their own, whatever the umask of this process is.
+            for folder in [self.system.artifact_dir, os.path.dirname(place), *_folders(beside)]:
+                os.chmod(folder, 0o755)
             os.sync()
             os.rename(beside, place)
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
@@ -188,6 +191,10 @@ class Artifacts:
             ) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _folders(top: str) -> List[str]:
+    return [base for base, _below, _names in os.walk(top)]
 
 
 def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:

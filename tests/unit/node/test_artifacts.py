@@ -307,6 +307,18 @@ class TestInstall:
             status = os.stat(node.path(f"opt/x/current/{name}"))
             assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, 0, 0o755)
 
+    def test_can_be_run_by_everybody_whatever_the_umask_of_a_hardened_node_is(self, node: Node, mirror: Mirror) -> None:
+        """A unit's own user has to get to its program, through folders that the archive does not name either."""
+        entry = mirror.put("/x", archive(("bin/x", b"binary")))
+        before = os.umask(0o077)
+        try:
+            node.run(artifacts={"x": {**entry, "unpack": "tar.gz"}})
+        finally:
+            os.umask(before)
+        place = os.path.realpath(node.path("opt/x/current"))
+        for path in (node.path("opt"), node.path("opt/x"), place, f"{place}/bin", f"{place}/bin/x"):
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o755, path
+
     def test_takes_the_next_mirror_when_one_is_down(self, node: Node, mirror: Mirror, closed_port: int) -> None:
         entry = mirror.put("/x", b"binary")
         entry["urls"] = [f"http://127.0.0.1:{closed_port}/x", f"{mirror.url}/gone", *entry["urls"]]
