@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -295,3 +297,16 @@ def test_a_program_is_found_by_its_minor(tmp_path: Path, monkeypatch: pytest.Mon
     assert kubeadm("1.35.8") == tmp_path / "two/kubeadm"
     assert kubeadm("1.28.15") == tmp_path / "one/kubeadm"
     assert kubeadm("1.30.0") is None
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck (bindep profile check)")
+@pytest.mark.parametrize("environment", ["prod", "lab"])
+def test_the_renewal_is_a_script_without_a_finding(environment: str, tmp_path: Path) -> None:
+    script = Node(environment, "cp-b1").text("/usr/local/libexec/platform/renew-certificates")
+    (tmp_path / "renew").write_text(script)
+    done = subprocess.run(["shellcheck", str(tmp_path / "renew")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    others = re.search(r"^others=\((.*)\)$", script, re.MULTILINE)
+    assert others
+    assert len(others[1].split()) == 2
+    assert f"own={others[1].split()[0]}" not in script
