@@ -47,6 +47,11 @@ def kubeadm(version: str) -> Path | None:
     return None
 
 
+def _kubeadm() -> str:
+    named = os.environ.get("PLATFORM_KUBEADM")
+    return "" if named else "no kubeadm: set PLATFORM_KUBEADM to folders with one, colons in between"
+
+
 def _api() -> str:
     folder = kubernetes_programs()
     absent = [name for name in ("kube-apiserver", "etcd") if not os.access(folder / name, os.X_OK)]
@@ -82,6 +87,7 @@ def _nothing() -> str:
 SUITES: dict[str, Callable[[], str]] = {
     "unit": _nothing,
     "crds": _crds,
+    "kubeadm": _kubeadm,
     "api": _api,
     "vm": _vm,
     "browser": _browser,

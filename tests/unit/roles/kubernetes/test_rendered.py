@@ -50,14 +50,16 @@ def test_each_release_gets_the_api_that_its_kubeadm_reads(environment: str, rele
     assert all(isinstance(value, str) for value in flags(documents["ClusterConfiguration"]["apiServer"]).values())
 
 
+@pytest.mark.kubeadm
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize(("host", "path"), [("cp-a1", INIT), ("cp-a1", JOIN), ("worker-a1", JOIN)])
 def test_kubeadm_takes_its_configuration(tmp_path: Path, environment: str, release: str, host: str, path: str) -> None:
     node = Node(environment, host, platform_release=release)
-    program = kubeadm(str(node.variable("__kubernetes_version")))
+    version = str(node.variable("__kubernetes_version"))
+    program = kubeadm(version)
     if program is None:
-        pytest.skip("no kubeadm of this minor: set PLATFORM_KUBEADM to folders with one, colons in between")
+        pytest.skip(f"no kubeadm of the minor of {version} in $PLATFORM_KUBEADM")
     (tmp_path / "config.yaml").write_text(node.text(path))
     command = [str(program), "config", "validate", "--config", str(tmp_path / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
