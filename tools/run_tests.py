@@ -198,6 +198,8 @@ def lint() -> list[Case]:
 
 
 def _is_shell(path: Path) -> bool:
+    if path.suffix == ".j2":
+        return False  # a shell's script when it is rendered
     with open(CLONE / path, "rb") as file:
         first = file.readline(80)
     return first.startswith(b"#!") and first.rstrip().endswith((b"/sh", b"bash"))

@@ -32,7 +32,9 @@ options:
     type: str
     required: true
   nodes:
-    description: By name, the C(zone), C(address) and C(disks) (each C(name) and C(size_mb)) of each node.
+    description:
+      - By name, the C(zone), C(address), C(disks) (each C(name) and C(size_mb)) and C(networks) of each node. The
+        router sends what is for such a network to the node.
     type: dict
     default: {}
   release:

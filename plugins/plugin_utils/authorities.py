@@ -464,6 +464,21 @@ class Store:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
+    def issue(self, authority: str, common_name: str, organizations: Sequence[str], days: float) -> tuple[str, str]:
+        """Make a key and a client certificate for it that are written nowhere.
+
+        Returns:
+            Key and certificate as PEM.
+
+        Raises:
+            Failure: as `sign` does.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        where = f"for {common_name}"
+        wish = Wish(where, "", authority, common_name, organizations, usages=["client"], days=days)
+        return private_pem(key), self.sign(wish, request.public_bytes(serialization.Encoding.PEM).decode())
+
     def _write(self, name: str, content: bytes, mode: int = 0o644) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.folder / name

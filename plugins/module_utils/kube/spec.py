@@ -80,6 +80,20 @@ DRAIN: dict[str, dict[str, Any]] = {
     "leave": {"type": "str", "default": ""},
 }
 
+NODES: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "nodes": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "labels": {"type": "dict", "default": {}},
+            "taints": {"type": "list", "elements": "dict", "default": []},
+        },
+    },
+}
+
 
 def pack(objects: Sequence[Mapping[str, Any]]) -> str:
     """Make one value of the objects, which a module masks as a whole, and never logs.

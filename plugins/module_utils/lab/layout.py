@@ -34,6 +34,8 @@ class Node:
     zone: str
     address: IPv4Address
     disks: List[Disk] = field(default_factory=list)
+    # Networks that lie behind it, such as that of its pods: the router sends them to the node.
+    networks: List[IPv4Network] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Lab:
                     "zone": node.zone,
                     "address": str(node.address),
                     "disks": [{"name": disk.name, "size_mb": disk.size_mb} for disk in node.disks],
+                    "networks": [str(network) for network in node.networks],
                 }
                 for node in self.nodes
             },
@@ -113,7 +116,7 @@ def parse(name: str, supernet: str, nodes: Dict[str, Dict[str, Any]]) -> Lab:
     Args:
         name: the prefix of everything that the lab makes on the machine.
         supernet: an IPv4 network; each zone has a /24 of it, the first /24 is the lab's own.
-        nodes: by name: zone, address, and disks (name and size_mb each).
+        nodes: by name: zone, address, disks (name and size_mb each), and networks behind it.
 
     Raises:
         Failure: naming everything that is wrong at once.
@@ -170,7 +173,18 @@ def parse(name: str, supernet: str, nodes: Dict[str, Dict[str, Any]]) -> Lab:
                 )
                 continue
             disks.append(Disk(disk_name, size))
-        parsed[host] = Node(host, zone_name, address, disks)
+        networks: List[IPv4Network] = []
+        for text in given.get("networks") or []:
+            try:
+                behind = IPv4Network(str(text))
+            except ValueError as error:
+                wrong.append(f"{host}: networks: {error}")
+                continue
+            taken = [net, *(other for known in parsed.values() for other in known.networks), *networks]
+            if meets := [str(other) for other in taken if other.overlaps(behind)]:
+                wrong.append(f"{host}: networks: {behind} meets {', '.join(meets)}, which the lab has already")
+            networks.append(behind)
+        parsed[host] = Node(host, zone_name, address, disks, networks)
     for zone in zones.values():
         same = sorted(
             other.name for other in zones.values() if other.network == zone.network and other.name < zone.name

@@ -133,6 +133,10 @@ class Network:
             f"address replace {zone.gateway}/{zone.network.prefixlen} dev {zone.name}",
             f"link set dev {zone.name} up",
         )
+        # A bridge that was down has lost the routes that lead over it.
+        for node in self.lab.nodes:
+            if node.zone == zone.name:
+                self._route(node)
         if zone.name in self.cut_zones():
             self.partition_zone(zone, False)
 
@@ -159,7 +163,7 @@ class Network:
         if port is None or self.lab.netns(node.name) not in netns_names():
             return "missing"
         eth0 = links(self.lab.netns(node.name)).get("eth0")
-        if eth0 is None or not has_address(eth0, node.address):
+        if eth0 is None or not has_address(eth0, node.address) or not self._routed(node):
             return "missing"
         if not is_up(port) or not is_up(eth0):
             return "switch"
@@ -181,6 +185,20 @@ class Network:
             "link set eth0 up",
             f"route replace default via {zone.gateway}",
         )
+        self._route(node)
+
+    def _route(self, node: Node) -> None:
+        for behind in node.networks:
+            run(["ip", "-n", self.lab.router_netns, "route", "replace", str(behind), "via", str(node.address)])
+
+    def _routed(self, node: Node) -> bool:
+        """Whether the router knows the networks behind a node. While the zone's bridge is down it knows none."""
+        known = {
+            (route["dst"], route.get("gateway"))
+            for route in json.loads(run(["ip", "-n", self.lab.router_netns, "-j", "route", "show"]))
+        }
+        wanted = {(str(behind), str(node.address)) for behind in node.networks}
+        return wanted <= known or not is_up(links(self.lab.router_netns)[node.zone])
 
     def partition_node(self, node: Node) -> None:
         """Cut a node off while its cable stays plugged in: its port leaves the bridge."""

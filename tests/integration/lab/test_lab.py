@@ -57,6 +57,17 @@ def test_router_shows_the_machines_time(lab: Lab):
     assert done.stdout.split() == ["4", "10", "True"], done.stderr
 
 
+def test_a_network_behind_a_node_is_routed_also_after_its_zone_was_down(lab: Lab):
+    assert lab.run("worker-b1", "ip address add 10.244.149.1/32 dev lo").returncode == 0
+    try:
+        assert lab.run("cp-a1", "ping -c1 -W2 10.244.149.1").returncode == 0
+        lab.fault(zone="zone-b", state="down", fault="switch")
+        lab.fault(zone="zone-b", state="up")
+        assert lab.run("cp-a1", "ping -c1 -W5 10.244.149.1").returncode == 0
+    finally:
+        lab.run("worker-b1", "ip address delete 10.244.149.1/32 dev lo")
+
+
 def test_zones_are_routed_and_nothing_else_is_reachable(lab: Lab):
     assert lab.run("cp-a1", f"ping -c 1 -W 2 {NET}.2.21").returncode == 0
     hops = lab.run("cp-a1", f"ip route get {NET}.2.21").stdout

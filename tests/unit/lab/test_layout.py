@@ -76,6 +76,14 @@ def test_survives_being_written_and_read():
             "a: lab_disks needs name",
         ),
         (
+            {"nodes": {"a": {"zone": "z", "address": "10.77.1.2", "networks": ["10.244.1.7/24"]}}},
+            "a: networks: 10.244.1.7/24 has host bits set",
+        ),
+        (
+            {"nodes": {"a": {"zone": "z", "address": "10.77.1.2", "networks": ["10.77.128.0/24"]}}},
+            "a: networks: 10.77.128.0/24 meets 10.77.0.0/16, which the lab has already",
+        ),
+        (
             {"nodes": {"a": {"zone": "z", "address": "10.77.1.2", "disks": [{"name": "d0", "size_mb": "1G"}]}}},
             "a: lab_disks needs name",
         ),

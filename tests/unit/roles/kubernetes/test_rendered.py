@@ -73,15 +73,33 @@ def test_the_cluster_configuration_is_the_same_on_every_node() -> None:
     clusters = [init(host=host)["ClusterConfiguration"] for host in ("cp-a1", "cp-b1", "cp-c1")]
     assert clusters[0] == clusters[1] == clusters[2]
     assert clusters[0]["etcd"]["external"]["endpoints"] == [f"https://10.20.{zone}.11:2379" for zone in (1, 2, 3)]
-    assert clusters[0]["controlPlaneEndpoint"] == "10.20.0.10:8443"
+    assert clusters[0]["controlPlaneEndpoint"] == "127.0.0.1:8443"
     addresses = {"127.0.0.1", "10.20.0.10", "api.banking.local", *(f"10.20.{zone}.11" for zone in (1, 2, 3))}
     assert addresses <= set(clusters[0]["apiServer"]["certSANs"])
 
 
-def test_without_a_virtual_address_clients_go_by_name() -> None:
-    cluster = init(api_lb_virtual_ip="")["ClusterConfiguration"]
-    assert cluster["controlPlaneEndpoint"] == "api.banking.local:8443"
-    assert "" not in cluster["apiServer"]["certSANs"]
+def test_clients_take_the_virtual_address_or_a_control_plane_node() -> None:
+    nodes = [f"https://10.20.{zone}.11:8443" for zone in (1, 2, 3)]
+    assert Node("prod", "worker-a1").variable("__kubernetes_client_servers") == ["https://10.20.0.10:8443", *nodes]
+    assert Node("prod", "worker-a1", api_lb_virtual_ip="").variable("__kubernetes_client_servers") == nodes
+    assert "" not in init(api_lb_virtual_ip="")["ClusterConfiguration"]["apiServer"]["certSANs"]
+
+
+def test_labels_and_taints_of_the_nodes_of_a_run() -> None:
+    taint = {"key": "pool", "value": "db", "effect": "NoSchedule"}
+    pools = {"general": {}, "db": {"labels": {"pool": "db"}, "taints": [taint]}}
+    hosts = ["cp-a1", "worker-b2"]
+    known: dict[str, Any] = {"kubernetes_pools": pools, "kubernetes_pool": "db", "ansible_play_hosts_all": hosts}
+    control_plane, worker = Node("prod", "cp-a1", **known).variable("__kubernetes_nodes")
+    zone, region = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+    assert control_plane["labels"] == {zone: "zone-a", region: "main", "pool": "db"}
+    assert worker == {
+        "name": "worker-b2",
+        "labels": {zone: "zone-b", region: "main", "node-role.kubernetes.io/worker": "", "pool": "db"},
+        "taints": [taint],
+    }
+    with pytest.raises(AnsibleError, match="lost is not in kubernetes_pools"):
+        Node("prod", "cp-a1", **{**known, "kubernetes_pool": "lost"}).variable("__kubernetes_nodes")
 
 
 @pytest.mark.parametrize("release", RELEASES)
