@@ -1,6 +1,7 @@
 # `make help` lists the targets. Variables:
 #   VENV=.venv       the virtual environment
 #   PYTHON=python3   what it is made with (3.11 or newer)
+#   BUNDLE=<folder>  a bundle that holds Kubernetes, for the lab (docs/kubernetes.md)
 #   OPENSHIFT=1      with the optional Python packages for OpenShift
 #   REQUIRE=lab,api  suites of which no test may be skipped (make check, make test)
 SHELL := /bin/bash
@@ -10,6 +11,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 OPENSHIFT ?=
+BUNDLE ?=
 REQUIRE ?=
 export VENV PYTHON OPENSHIFT
 # Tools that start other tools (Molecule, ansible-lint) find them by PATH.
@@ -39,7 +41,7 @@ test: venv ## All tests: check, sanity, build, integration, Molecule, lab (REQUI
 lab: venv ## Nine nodes in three zones on this machine, and site.yml run on them
 	@tools/packages.sh lab
 	@ansible-playbook playbooks/lab.yml -i inventories/lab
-	@ansible-playbook site.yml -i inventories/lab
+	@ansible-playbook site.yml -i inventories/lab -e lab_bundle='$(abspath $(BUNDLE))'
 
 .PHONY: lab-down
 lab-down: venv ## Removes the lab without a trace

@@ -47,6 +47,7 @@ def test_a_node_gets_them_once_keeps_what_is_others_and_loses_what_was_ours(
     assert TAINT in live["spec"]["taints"]
     run(client, Wish(node))
     live = cluster.get(path)
-    assert live["metadata"]["labels"] == {"kubernetes.io/os": "linux"}
+    assert not {"pool", "node-role.kubernetes.io/worker"} & live["metadata"]["labels"].keys()
+    assert live["metadata"]["labels"]["kubernetes.io/os"] == "linux"
     assert TAINT not in live["spec"].get("taints", [])
     assert live["spec"]["unschedulable"]
