@@ -78,7 +78,7 @@ def test_people_log_in_by_keycloak_with_or_without_a_secret(rendered: Render) ->
 
 
 def test_nobody_may_do_what_no_line_allows(rendered: Render) -> None:
-    rules = {
+    rules: dict[str, Any] = {
         "argocd_groups": {"payments": ["role:payer", "role:viewer"]},
         "argocd_policies": {"role:payer": [{"resource": "applications", "action": "sync", "object": "payments/*"}]},
     }
@@ -140,7 +140,7 @@ def test_a_project_may_bring_nothing_that_guards_its_namespaces(rendered: Render
 
 
 def test_the_git_server_is_known_by_its_authority_and_its_keys(rendered: Render) -> None:
-    git = {"platform_git": {"url": "https://git.bank:8443/platform"}, "argocd_git_ca": "PEM"}
+    git: dict[str, Any] = {"platform_git": {"url": "https://git.bank:8443/platform"}, "argocd_git_ca": "PEM"}
     assert values(rendered, **git)["configs"]["tls"] == {"certificates": {"git.bank": "PEM\n"}}
     config = values(rendered, argocd_git_host_keys=["git.bank ssh-ed25519 AAAA"])["configs"]
     assert "tls" not in config
