@@ -53,8 +53,8 @@ options:
     description:
       - With V(absent), all objects of the component are removed.
       - With V(ready), nothing is applied; the run waits until all objects that the component has are ready.
-      - With V(handed_over), the field manager of O(hand_over_to) owns from now on what ours owned of O(objects). Nothing
-        else of them is changed; those that are only created, and those that are not there, are left.
+      - With V(handed_over), the field manager of O(hand_over_to) owns from now on what ours owned of O(objects).
+        Nothing else of them is changed; those that are only created, and those that are not there, are left.
     type: str
     choices: [present, absent, ready, handed_over]
     default: present
