@@ -62,8 +62,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
         role = self._task._role
-        # Without Ansible's tags: it becomes part of objects.
-        name = str(self._task.args.get("name") or "") or (component_name(role.get_name(include_role_fqcn=False)) if role else "")
+        name = self._task.args.get("name") or (component_name(role.get_name(include_role_fqcn=False)) if role else "")
+        name = str(name)  # without Ansible's tags: it becomes part of objects
         try:
             if not name:
                 raise Failure("outside a role, a name is needed", "give the task a `name`")
