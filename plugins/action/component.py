@@ -151,8 +151,8 @@ class ActionModule(ActionBase):
         if wave > argocd.WAVE or not settings.own_argocd:
             return found
         # ArgoCD and what it needs cannot come by ArgoCD, as long as it does not follow Git.
-        applied = self._apply(name, objects, arguments, settings, variables, unless=argocd.path(argocd.ROOT))
-        return found if applied.get("left") else _joined(found, applied)
+        unless = argocd.path(argocd.ROOT)
+        return _joined(found, self._apply(name, objects, arguments, settings, variables, unless=unless))
 
     def _shown(self, plan: Plan) -> dict[str, Any]:
         found = plan.result(with_diff=self._task.diff)

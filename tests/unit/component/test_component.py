@@ -121,12 +121,25 @@ def test_a_tree_has_one_file_an_object(component: Component) -> None:
     result = component.done()
     assert (result["changed"], result["objects"]) == (True, 2)
     assert component.tree() == {
-        "07-demo-app/_cluster/namespace-demo.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: demo\n",
+        # Neither ArgoCD nor a run removes it when it is gone from here.
+        "07-demo-app/_cluster/namespace-demo.yaml": (
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  annotations:\n"
+            "    argocd.argoproj.io/compare-options: IgnoreExtraneous\n"
+            "    argocd.argoproj.io/sync-options: Prune=false\n  name: demo\n"
+        ),
         "07-demo-app/demo/configmap-one.yaml": (
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\n  namespace: demo\ndata:\n  zones: '3'\n"
         ),
     }
     assert [step["action"] for step in result["plan"]] == ["create", "create"]
+
+
+def test_options_that_an_object_has_for_argocd_stay(component: Component) -> None:
+    meta = "{name: demo, annotations: {argocd.argoproj.io/sync-options: Replace=true}}"
+    component.manifest("namespace.yml", f"{{apiVersion: v1, kind: Namespace, metadata: {meta}}}")
+    component.done()
+    found = yaml.safe_load(component.tree()["07-demo-app/_cluster/namespace-demo.yaml"])["metadata"]["annotations"]
+    assert found["argocd.argoproj.io/sync-options"] == "Replace=true,Prune=false"
 
 
 def test_a_second_run_changes_nothing_and_a_third_only_what_differs(component: Component) -> None:
