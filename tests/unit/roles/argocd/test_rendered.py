@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +126,18 @@ def test_applications_are_followed_by_annotation_and_their_health_is_known(rende
     assert {"apiGroups": ["coordination.k8s.io"], "kinds": ["Lease"]} in excluded
     ignored = yaml.safe_load(config["resource.customizations.ignoreDifferences.all"])
     assert ignored == {"managedFieldsManagers": ["kube-controller-manager"]}
+
+
+def test_nothing_that_a_role_delivers_is_left_unwatched(rendered: Render) -> None:
+    excluded = yaml.safe_load(values(rendered)["configs"]["cm"]["resource.exclusions"])
+    delivered = set()
+    for path in (CLONE / "roles").glob("*/templates/**/*.y*ml*"):
+        for version, kind in re.findall(r"apiVersion: (\S+)\n+kind: (\w+)", path.read_text()):
+            delivered.add((version.rpartition("/")[0], kind))
+    assert {("crd.projectcalico.org", "IPPool"), ("projectcalico.org", "GlobalNetworkPolicy")} <= delivered
+    for group, kind in sorted(delivered):
+        for rule in excluded:
+            assert group not in rule["apiGroups"] or not {kind, "*"} & set(rule["kinds"]), (group, kind)
 
 
 def test_a_project_may_bring_nothing_that_guards_its_namespaces(rendered: Render) -> None:
