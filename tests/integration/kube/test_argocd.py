@@ -93,7 +93,9 @@ def test_what_we_applied_is_handed_over_unchanged(cluster: Cluster, namespace: s
     planned = hand_over(check=True)
     assert (planned["failure"], planned["counts"]) == ("", {"update": 4, "none": 1})
     assert all(("banking.platform", "Apply") in managers(cluster.get(path)) for path in paths.values())
-    done = hand_over()
+    refused = hand_over(approved={"steps": planned["plan"][1:], "waiting": False})
+    assert "1 of 5 steps differ from the approved plan, nothing was changed" in refused["failure"]
+    done = hand_over(approved={"steps": json.loads(json.dumps(planned["plan"])), "waiting": False})
     assert (done["failure"], done["changed"], done["counts"]) == ("", True, {"update": 4, "none": 1})
     assert "correct horse" not in json.dumps(done)
     after = {key: cluster.get(path) for key, path in paths.items()}
