@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Unreachable
@@ -19,6 +20,8 @@ from ansible_collections.banking.platform.plugins.plugin_utils import argocd
 from ansible_collections.banking.platform.plugins.plugin_utils.declarations import Roles, Settings
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
 from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects, client_of
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -122,6 +125,7 @@ def _await(client: Client, component: str, timeout: float) -> None:
         if not asked and client.find(argocd.path(argocd.ROOT)):
             argocd.refresh(client, argocd.ROOT)
             asked = True
+            display.display(f"{component}: waiting for ArgoCD to make its Application, {timeout:.0f} s at most")
         if time.monotonic() > deadline:
             raise Failure(
                 f"{component}: ArgoCD has made no Application of it",
