@@ -102,7 +102,9 @@ class ActionModule(ActionBase):
         wanted["tree"] = pack_tree(tree)
 
     def _roots(self, asked: list[str] | None, templates: str, name: str, variables: Mapping[str, Any]) -> list[str]:
-        """The trees of this run: those asked for or the role's own, then what the inventory lays over the role."""
+        """The trees of this run: those asked for or the role's own, then the inventory's over it; none for []."""
+        if asked == []:
+            return []
         roots = asked or [os.path.join(templates, "root")]
         for root in asked or []:
             if not os.path.isdir(root):

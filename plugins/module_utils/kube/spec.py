@@ -80,6 +80,11 @@ DRAIN: dict[str, dict[str, Any]] = {
     "leave": {"type": "str", "default": ""},
 }
 
+REWRITE: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "resources": {"type": "list", "elements": "str", "default": ["secrets"]},
+}
+
 
 def pack(objects: Sequence[Mapping[str, Any]]) -> str:
     """Make one value of the objects, which a module masks as a whole, and never logs.

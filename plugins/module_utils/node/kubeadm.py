@@ -472,11 +472,7 @@ class Kubeadm:
 
     def _own(self) -> str:
         """The URL of this node's API server."""
-        found = re.search(r"--advertise-address=(\S+)", self._read(self._manifest("kube-apiserver")))
-        if not found:
-            raise Failure("the API server's manifest has no address", "run again")
-        host = f"[{found[1]}]" if ":" in found[1] else found[1]
-        return f"https://{host}:6443"
+        return own_server(self.manifest("kube-apiserver"))
 
     def _wait_ready(self) -> None:
         own = self._own()
@@ -517,6 +513,19 @@ class Kubeadm:
                     "see `crictl ps -a` and the logs in /var/log/pods on the node",
                 )
             self.sleep(_POLL)
+
+
+def own_server(manifest: str) -> str:
+    """The URL of a node's own API server, by the manifest of its static pod.
+
+    Raises:
+        Failure: when there is none.
+    """
+    found = re.search(r"--advertise-address=(\S+)", manifest)
+    if not found:
+        raise Failure("the API server's manifest has no address", "run again")
+    host = f"[{found[1]}]" if ":" in found[1] else found[1]
+    return f"https://{host}:6443"
 
 
 def _opener(context: ssl.SSLContext) -> urllib.request.OpenerDirector:
