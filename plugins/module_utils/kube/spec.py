@@ -80,6 +80,15 @@ DRAIN: dict[str, dict[str, Any]] = {
     "leave": {"type": "str", "default": ""},
 }
 
+NODE_GATE: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "nodes": {"type": "list", "elements": "str", "required": True},
+    "version": {"type": "str", "default": ""},
+    "budgets": {"type": "bool", "default": True},
+    "ignored_budgets": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 600},
+}
+
 REWRITE: dict[str, dict[str, Any]] = {
     **CONNECTION,
     "resources": {"type": "list", "elements": "str", "default": ["secrets"]},
