@@ -144,7 +144,11 @@ class ActionModule(ActionBase):
             )
             if source.kind == "bundle":
                 self._must_be_of(source.bundle, str(release))
-            entries = catalog.load(release, overrides=self._variable("platform_catalog_overrides", variables))
+            entries = catalog.load(
+                release,
+                overrides=self._variable("platform_catalog_overrides", variables),
+                minor=self._variable("platform_kubernetes_minor", variables) or "",
+            )
             return {
                 name: self._resolved(entries.artifact(name, facts.get("architecture", ""), source), options or {})
                 for name, options in asked.items()

@@ -315,3 +315,18 @@ def test_the_renewal_is_a_script_without_a_finding(environment: str, tmp_path: P
     assert others
     assert len(others[1].split()) == 2
     assert f"own={others[1].split()[0]}" not in script
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_upgrade_brings_all_that_the_pods_are_made_from_before_the_kubelet(release: str) -> None:
+    node = Node("prod", "cp-a1", platform_release=release, kubernetes_oidc={})
+    root = ROLE / "templates" / "root"
+    below = [path for part in ("kubeadm", "apiserver") for path in (root / "etc/kubernetes" / part).rglob("*.j2")]
+    tree = {f"/{path.relative_to(root).as_posix().removesuffix('.j2')}" for path in below}
+    absent = set(node.variable("__kubernetes_absent")) | {"/etc/kubernetes/kubeadm/join.yaml"}
+    files = node.variable("__kubernetes_before_kubelet")
+    assert set(files) == tree - absent
+    for path, options in files.items():
+        assert options["template"] == f"root{path}.j2"
+        known = node.variable("__kubernetes_files").get(path, {})
+        assert {key: value for key, value in options.items() if key != "template"} == known
