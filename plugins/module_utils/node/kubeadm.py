@@ -413,7 +413,7 @@ class Kubeadm:
     def _upgrade(self, first: bool) -> None:
         """Let kubeadm do it. It puts the pods of before back when the new ones do not come up.
 
-        On the first node it also brings up to date what the cluster keeps of it (its own configuration and the kubelets',
+        On the first node it also brings up to date what the cluster keeps of it (its configuration and the kubelets',
         rights of those that join), on the last one CoreDNS and kube-proxy.
         https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-upgrade/
         """
