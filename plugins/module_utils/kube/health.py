@@ -82,7 +82,7 @@ def _node(name: str, node: Mapping[str, Any] | None, version: str) -> list[str]:
     if node is None:
         return [f"node {name} is not in the cluster"]
     status = node.get("status") or {}
-    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), {})
+    ready: Mapping[str, Any] = next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), {})
     if ready.get("status") != "True":
         since = f" since {ready['lastTransitionTime']}" if ready.get("lastTransitionTime") else ""
         return [f"node {name} is not ready{since}: {ready.get('message') or 'its kubelet has said nothing yet'}"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -51,7 +52,7 @@ class Rewrite:
             step = self.plan.add(Step("objects", resource))
             for batch in _batches(self._client.list(f"{root}/{kind['name']}", metadata_only=self._check)):
                 if not self._check:
-                    outcomes = self._client.each(lambda item, r=root, k=kind: self._write(r, k, item), batch)
+                    outcomes = self._client.each(functools.partial(self._write, root, kind), batch)
                     failed += [
                         f"{_name(item)}: {_why(outcome)}"
                         for item, outcome in zip(batch, outcomes, strict=True)

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the playbooks of the life cycle refuse, run as a user runs them, in check mode: an inventory of this machine under
-several names, and an API server that knows some nodes."""
+"""What the playbooks of the life cycle refuse, run as a user runs them, in check mode: an inventory of this machine
+under several names, and an API server that knows some nodes."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Platform:
             groups[f"zone_{name[-2]}"]["hosts"][name] = {}
         children = {
             "node": {"children": groups},
-            "control_plane": {"hosts": {name: None for name in SERVERS}},
-            "worker": {"hosts": {name: None for name in WORKERS}},
+            "control_plane": {"hosts": dict.fromkeys(SERVERS)},
+            "worker": {"hosts": dict.fromkeys(WORKERS)},
             "etcd": {"children": {"control_plane": {}}},
             "vault": {"children": {"control_plane": {}}},
         }

@@ -70,9 +70,9 @@ def test_the_action_finds_roles_by_the_groups_of_the_inventory() -> None:
     assert "next: bring it back" in result["msg"]
 
 
-def runs(version: str = "1.28.15", **others: Runs) -> dict[str, Runs]:
+def runs(version: str = "1.28.15", others: dict[str, Runs] | None = None) -> dict[str, Runs]:
     servers = {name: Runs(version, version) for name in SERVERS}
-    return {**{name: Runs("", version) for name in reversed(WORKERS)}, **servers, **others}
+    return {**{name: Runs("", version) for name in reversed(WORKERS)}, **servers, **(others or {})}
 
 
 def test_one_minor_up_the_control_plane_comes_first_in_its_order() -> None:
@@ -82,7 +82,7 @@ def test_one_minor_up_the_control_plane_comes_first_in_its_order() -> None:
 
 
 def test_what_runs_it_already_is_left_out() -> None:
-    half = runs(**{"cp-a1": Runs("1.29.15", "1.29.15"), "cp-b1": Runs("1.29.15", "1.28.15")})
+    half = runs(others={"cp-a1": Runs("1.29.15", "1.29.15"), "cp-b1": Runs("1.29.15", "1.28.15")})
     # One whose API server is new and whose kubelet is not was interrupted in between.
     assert upgrade("1.29.15", half, SERVERS)[:2] == ["cp-b1", "cp-c1"]
     assert "cp-a1" not in upgrade("1.29.15", half, SERVERS)
@@ -98,7 +98,7 @@ def test_a_minor_is_not_left_out_and_the_next_step_is_named() -> None:
 
 
 def test_one_worker_that_was_left_behind_is_enough_to_refuse() -> None:
-    behind = runs("1.29.15", **{"worker-a1": Runs("", "1.28.15")})
+    behind = runs("1.29.15", {"worker-a1": Runs("", "1.28.15")})
     with pytest.raises(Failure) as failed:
         upgrade("1.30.14", behind, SERVERS)
     assert failed.value.cause == (
@@ -109,7 +109,7 @@ def test_one_worker_that_was_left_behind_is_enough_to_refuse() -> None:
 
 def test_there_is_no_way_back() -> None:
     with pytest.raises(Failure, match=r"worker-a1: its kubelet 1\.28\.16 is newer than 1\.28\.15"):
-        upgrade("1.28.15", runs(**{"worker-a1": Runs("", "1.28.16")}), SERVERS)
+        upgrade("1.28.15", runs(others={"worker-a1": Runs("", "1.28.16")}), SERVERS)
     with pytest.raises(Failure, match=r"API server 1\.29\.15 is newer"):
         upgrade("1.28.15", runs("1.29.15"), SERVERS)
 
@@ -117,7 +117,7 @@ def test_there_is_no_way_back() -> None:
 @pytest.mark.parametrize("name", ["worker-a1", "cp-b1"])
 def test_a_node_in_no_cluster_is_refused(name: str) -> None:
     with pytest.raises(Failure, match=f"{name} is in no cluster"):
-        upgrade("1.29.15", runs(**{name: Runs("", "1.28.15" if name == "cp-b1" else "")}), SERVERS)
+        upgrade("1.29.15", runs(others={name: Runs("", "1.28.15" if name == "cp-b1" else "")}), SERVERS)
 
 
 def test_versions() -> None:

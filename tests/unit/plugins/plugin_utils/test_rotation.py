@@ -24,7 +24,7 @@ class Platform:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "passphrase").write_text("correct horse battery\n")
-        self.variables = {
+        self.variables: dict[str, Any] = {
             "platform_ca_dir": str(folder / "ca"),
             "platform_ca_passphrase": f"file:{folder}/passphrase",
         }
