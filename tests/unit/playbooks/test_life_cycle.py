@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.banking.platform.plugins.plugin_utils.authorities import Keyring, Store
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="playbooks become root")
 CLONE = Path(__file__).resolve().parents[3]
 SERVERS, WORKERS = ["cp-a1", "cp-b1", "cp-c1"], ["worker-a1", "worker-b1"]
@@ -187,3 +189,20 @@ def test_a_rotation_leaves_no_server_out(platform: Platform) -> None:
 def test_hosts_without_keys_are_no_cluster_to_rotate_them_in(platform: Platform) -> None:
     said = platform.run("rotate_keys", "-e", f"platform_ca_dir={platform.folder}/ca")
     assert f"there are no keys secrets in {platform.folder}/ca" in said
+
+
+def test_servers_that_encrypt_nothing_have_no_key_to_rotate(platform: Platform) -> None:
+    (platform.folder / "passphrase").write_text("correct horse battery\n")
+    reference = f"file:{platform.folder}/passphrase"
+    Store(str(platform.folder / "ca"), Keyring(reference=reference)).create_keys("secrets")
+    variables = {"platform_ca_dir": str(platform.folder / "ca"), "platform_ca_passphrase": reference}
+    said = platform.run("rotate_keys", "-e", json.dumps(variables))
+    assert "cp-a1, cp-b1, cp-c1: no key is loaded" in said
+
+
+def test_nodes_in_no_cluster_are_not_upgraded(platform: Platform) -> None:
+    # What comes before is the proof of the inventory, which has tests of its own.
+    start = ("--start-at-task", "See that all of them take part")
+    said = platform.run("upgrade", *start)
+    assert all(f"{name} is in no cluster" in said for name in SERVERS + WORKERS)
+    assert "nothing was changed; run it without --limit" in platform.run("upgrade", *start, "--limit", "worker")
