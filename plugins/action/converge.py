@@ -78,8 +78,11 @@ class ActionModule(ActionBase):
         templates = os.path.join(role_path, "templates")
         renderer = Renderer(self._templar, self._loader, variables, [templates, role_path])
         sources: dict[str, str] = {}
+        single = wanted["root"] == []
         for root in self._roots(wanted.pop("root"), templates, name, variables):
             sources.update(renderer.tree(root))
+        if single:
+            sources = {path: source for path, source in sources.items() if path in wanted["files"]}
         tree: dict[str, bytes] = {}
         for removed in wanted["absent"]:
             for paths in (sources, wanted["files"]):
@@ -91,6 +94,8 @@ class ActionModule(ActionBase):
         for path, options in wanted["files"].items():
             template, literal = options.pop("template", None), options.pop("content", None)
             extra = options.pop("vars", None)
+            if single and path in sources:
+                continue  # the inventory has it otherwise
             if template is not None:
                 tree[path] = self._content(renderer, path, os.path.join(templates, template), wanted["files"], extra)
             elif literal is not None:
@@ -102,10 +107,8 @@ class ActionModule(ActionBase):
         wanted["tree"] = pack_tree(tree)
 
     def _roots(self, asked: list[str] | None, templates: str, name: str, variables: Mapping[str, Any]) -> list[str]:
-        """The trees of this run: those asked for or the role's own, then the inventory's over it; none for []."""
-        if asked == []:
-            return []
-        roots = asked or [os.path.join(templates, "root")]
+        """The trees of this run: those asked for or the role's own, then what the inventory lays over the role."""
+        roots = [os.path.join(templates, "root")] if asked is None else asked
         for root in asked or []:
             if not os.path.isdir(root):
                 raise Failure(f"root: there is no folder {root}", "correct its path")
