@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ class Platform:
 
     def __init__(self, folder: Path) -> None:
         (folder / "passphrase").write_text("correct horse battery\n")
-        self.variables = {
+        self.variables: dict[str, Any] = {
             "platform_ca_dir": str(folder / "ca"),
             "platform_ca_passphrase": f"file:{folder}/passphrase",
         }
