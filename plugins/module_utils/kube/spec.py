@@ -97,6 +97,20 @@ NODES: dict[str, dict[str, Any]] = {
     },
 }
 
+NODE_GATE: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "nodes": {"type": "list", "elements": "str", "required": True},
+    "version": {"type": "str", "default": ""},
+    "budgets": {"type": "bool", "default": True},
+    "ignored_budgets": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 600},
+}
+
+REWRITE: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "resources": {"type": "list", "elements": "str", "default": ["secrets"]},
+}
+
 
 def pack(objects: Sequence[Mapping[str, Any]]) -> str:
     """Make one value of the objects, which a module masks as a whole, and never logs.
