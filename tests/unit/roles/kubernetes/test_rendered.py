@@ -78,10 +78,7 @@ def test_the_cluster_configuration_is_the_same_on_every_node() -> None:
     assert addresses <= set(clusters[0]["apiServer"]["certSANs"])
 
 
-def test_clients_take_the_virtual_address_or_a_control_plane_node() -> None:
-    nodes = [f"https://10.20.{zone}.11:8443" for zone in (1, 2, 3)]
-    assert Node("prod", "worker-a1").variable("__kubernetes_client_servers") == ["https://10.20.0.10:8443", *nodes]
-    assert Node("prod", "worker-a1", api_lb_virtual_ip="").variable("__kubernetes_client_servers") == nodes
+def test_without_a_virtual_address_there_is_none_in_the_certificate() -> None:
     assert "" not in init(api_lb_virtual_ip="")["ClusterConfiguration"]["apiServer"]["certSANs"]
 
 
