@@ -60,12 +60,15 @@ def test_kubeadm_takes_its_configuration(tmp_path: Path, environment: str, relea
     program = kubeadm(version)
     if program is None:
         pytest.skip(f"no kubeadm of the minor of {version} in $PLATFORM_KUBEADM")
-    (tmp_path / "config.yaml").write_text(node.text(path))
+    # kubeadm wants the kubeconfig to be there, which the module writes for the time of the join.
+    (tmp_path / "discovery.conf").touch()
+    text = node.text(path).replace("/etc/kubernetes/kubeadm/discovery.conf", f"{tmp_path}/discovery.conf")
+    (tmp_path / "config.yaml").write_text(text)
     command = [str(program), "config", "validate", "--config", str(tmp_path / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "unknown field" not in done.stderr
-    (tmp_path / "config.yaml").write_text(node.text(path).replace("nodeRegistration:", "nodeRegistrations:"))
+    (tmp_path / "config.yaml").write_text(text.replace("nodeRegistration:", "nodeRegistrations:"))
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
