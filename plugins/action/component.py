@@ -15,11 +15,12 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import merge_hash
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan
+from ansible_collections.banking.platform.plugins.module_utils.kube.client import Unreachable
+from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 from ansible_collections.banking.platform.plugins.plugin_utils import approved, argocd, charts, manifests, tree
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import GitTree, Repository
-from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects
+from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects, client_of
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
 from ansible_collections.banking.platform.plugins.plugin_utils.rendering import Renderer
 from ansible_collections.banking.platform.plugins.plugin_utils.run_lock import this_run
@@ -62,6 +63,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, variables)
         role = self._task._role
         name = self._task.args.get("name") or (component_name(role.get_name(include_role_fqcn=False)) if role else "")
+        name = str(name)  # without Ansible's tags: it becomes part of objects
         try:
             if not name:
                 raise Failure("outside a role, a name is needed", "give the task a `name`")
@@ -131,9 +133,9 @@ class ActionModule(ActionBase):
         name: str,
         wave: int,
         objects: Sequence[Manifest],
-        _arguments: Mapping[str, Any],
+        arguments: Mapping[str, Any],
         settings: Delivery,
-        variables: Mapping[str, Any],
+        variables: dict[str, Any],
     ) -> dict[str, Any]:
         repository = settings.repository
         if repository is None:
@@ -145,7 +147,12 @@ class ActionModule(ActionBase):
         revision = git.head
         if plan.changed and not self._task.check_mode:
             revision = git.write(folders, files, _message(name, plan))
-        return {**self._shown(plan), "path": tree.folder_of(wave, name), "revision": revision}
+        found = {**self._shown(plan), "path": tree.folder_of(wave, name), "revision": revision}
+        if wave > argocd.WAVE or not settings.own_argocd:
+            return found
+        # ArgoCD and what it needs cannot come by ArgoCD, as long as it does not follow Git.
+        unless = argocd.path(argocd.ROOT)
+        return _joined(found, self._apply(name, objects, arguments, settings, variables, unless=unless))
 
     def _shown(self, plan: Plan) -> dict[str, Any]:
         found = plan.result(with_diff=self._task.diff)
@@ -161,9 +168,54 @@ class ActionModule(ActionBase):
         settings: Delivery,
         variables: dict[str, Any],
     ) -> dict[str, Any]:
+        if settings.break_glass:
+            return self._past_git(name, objects, arguments, settings, variables)
+        found = self._apply(name, objects, arguments, settings, variables, unless=argocd.path(argocd.ROOT))
+        if found.get("left"):
+            raise Failure(
+                f"ArgoCD follows Git here (Application {argocd.NAMESPACE}/{argocd.ROOT}) and would undo it",
+                "deliver by platform_delivery: gitops; in an emergency, set platform_break_glass and "
+                "platform_break_glass_reason",
+            )
+        return found
+
+    def _past_git(
+        self,
+        name: str,
+        objects: Sequence[Manifest],
+        arguments: Mapping[str, Any],
+        settings: Delivery,
+        variables: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Deliver at once, with ArgoCD held back from putting back what Git says; the next run lets it go on."""
+        plan = Plan()
+        try:
+            plan.add(argocd.suspended(client_of(settings.connection), name, settings.break_glass))
+        except Unreachable:
+            if not self._task.check_mode:
+                raise
+        plan.hold_to(approved.steps(self, variables))
+        if not self._task.check_mode:
+            plan.apply()
+        applied = self._apply(name, objects, arguments, settings, variables, take_over_from=[argocd.MANAGER])
+        found = _joined(self._shown(plan), applied)
+        if found["changed"]:
+            step = Step("delivery", name, "update", {"way": "gitops"}, {"way": "direct"}, settings.break_glass)
+            found["plan"].insert(0, step.as_dict())
+        return {**found, "warnings": [f"component {name}: delivered past Git: {settings.break_glass}"]}
+
+    def _apply(
+        self,
+        name: str,
+        objects: Sequence[Manifest],
+        arguments: Mapping[str, Any],
+        settings: Delivery,
+        variables: dict[str, Any],
+        **more: Any,
+    ) -> dict[str, Any]:
         wish = {key: arguments[key] for key in ("take_over", "prune_protected", "timeout")}
         wish["approved"] = approved.steps(self, variables)
-        wish |= {"component": name, "objects": [item.object for item in objects], **settings.connection}
+        wish |= {"component": name, "objects": [item.object for item in objects], **settings.connection, **more}
         return apply_objects(self, wish, variables)
 
 
@@ -277,6 +329,14 @@ class _Rendering:
         if template and not found:
             raise Failure(f"there is no template {template}", f"put it into {self._templates}")
         return manifests.dump(merged).decode() if merged else ""
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Two results of one task."""
+    found = {**first, **second, "changed": bool(first.get("changed") or second.get("changed"))}
+    for key in ("plan", "deferred", "diff"):
+        found[key] = [*(first.get(key) or ()), *(second.get(key) or ())]
+    return found
 
 
 def _files(

@@ -78,8 +78,11 @@ class ActionModule(ActionBase):
         templates = os.path.join(role_path, "templates")
         renderer = Renderer(self._templar, self._loader, variables, [templates, role_path])
         sources: dict[str, str] = {}
+        single = wanted["root"] == []
         for root in self._roots(wanted.pop("root"), templates, name, variables):
             sources.update(renderer.tree(root))
+        if single:
+            sources = {path: source for path, source in sources.items() if path in wanted["files"]}
         tree: dict[str, bytes] = {}
         for removed in wanted["absent"]:
             for paths in (sources, wanted["files"]):
@@ -91,6 +94,8 @@ class ActionModule(ActionBase):
         for path, options in wanted["files"].items():
             template, literal = options.pop("template", None), options.pop("content", None)
             extra = options.pop("vars", None)
+            if single and path in sources:
+                continue  # the inventory has it otherwise
             if template is not None:
                 tree[path] = self._content(renderer, path, os.path.join(templates, template), wanted["files"], extra)
             elif literal is not None:
@@ -103,7 +108,7 @@ class ActionModule(ActionBase):
 
     def _roots(self, asked: list[str] | None, templates: str, name: str, variables: Mapping[str, Any]) -> list[str]:
         """The trees of this run: those asked for or the role's own, then what the inventory lays over the role."""
-        roots = asked or [os.path.join(templates, "root")]
+        roots = [os.path.join(templates, "root")] if asked is None else asked
         for root in asked or []:
             if not os.path.isdir(root):
                 raise Failure(f"root: there is no folder {root}", "correct its path")
@@ -142,7 +147,11 @@ class ActionModule(ActionBase):
             )
             if source.kind == "bundle":
                 self._must_be_of(source.bundle, str(release))
-            entries = catalog.load(release, overrides=self._variable("platform_catalog_overrides", variables))
+            entries = catalog.load(
+                release,
+                overrides=self._variable("platform_catalog_overrides", variables),
+                minor=self._variable("platform_kubernetes_minor", variables) or "",
+            )
             return {
                 name: self._resolved(entries.artifact(name, facts.get("architecture", ""), source), options or {})
                 for name, options in asked.items()

@@ -90,7 +90,11 @@ class ActionModule(ActionBase):
             groups=groups,
             declarations=declared,
             variables=settings(CONTROLLER),
-            catalog=catalog.load(arguments["release"], settings(CONTROLLER).get("platform_catalog_overrides")),
+            catalog=catalog.load(
+                arguments["release"],
+                settings(CONTROLLER).get("platform_catalog_overrides"),
+                minor=settings(CONTROLLER).get("platform_kubernetes_minor") or "",
+            ),
             today=self.today(),
         )
         given = {name for host in (CONTROLLER, *(node.name for node in nodes)) for name in raw(host)}

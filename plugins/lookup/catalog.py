@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: banking.platform contributors (@banking-platform)
 description:
   - Reads C(catalog/<release>.yml), the only place of the collection with a version, a URL or a digest.
-  - The release is C(platform_release); C(platform_catalog_overrides) is laid over the file.
+  - The release is C(platform_release); C(platform_catalog_overrides) is laid over the file, and with
+    C(platform_kubernetes_minor) the step of an upgrade in C(catalog/kubernetes.yml).
 options:
   _terms:
     description: Names of components or artifacts.
@@ -58,7 +59,11 @@ class LookupModule(LookupBase):
         if not release:
             raise AnsibleError(f"platform_release is not set: one of {', '.join(catalog.releases())}")
         try:
-            loaded = catalog.load(str(release), self._variable(variables or {}, "platform_catalog_overrides"))
+            overrides, minor = (
+                self._variable(variables or {}, name)
+                for name in ("platform_catalog_overrides", "platform_kubernetes_minor")
+            )
+            loaded = catalog.load(str(release), overrides, minor=minor or "")
             return [loaded.image(term, image) if image else loaded.version(term) for term in terms]
         except catalog.CatalogError as error:
             raise AnsibleError(str(error)) from error

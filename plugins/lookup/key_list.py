@@ -52,6 +52,7 @@ class LookupModule(LookupBase):
         try:
             store = store_of(self, known)
             wanted = [name for name in terms if store.has(name) or not known.get("ansible_check_mode")]
-            return [key for name in wanted for key in store.keys(name)]
+            keys = [key for name in wanted for key in store.keys(name)]
+            return [{part: key[part] for part in ("name", "secret")} for key in keys]
         except Failure as failure:
             raise AnsibleError(f"{failure.cause} - next: {failure.next_step}") from None

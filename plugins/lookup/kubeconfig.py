@@ -18,10 +18,12 @@ description:
   - In check mode, before there is such an authority, it has no certificate.
 options:
   _terms:
-    description: URLs of API servers. The kubeconfig is for the first one that takes a connection.
+    description:
+      - URLs of API servers. The kubeconfig is for the first one that takes a connection.
+      - By default port 8443 of C(api_lb_virtual_ip), where there is one, and of the control-plane nodes.
     type: list
     elements: str
-    required: true
+    default: []
   minutes:
     description: How long the certificate is valid.
     type: float
@@ -31,7 +33,7 @@ options:
 EXAMPLES = r"""
 - name: Take a node out of service
   banking.platform.drain:
-    kubeconfig: "{{ lookup('banking.platform.kubeconfig', 'https://10.20.1.11:6443') }}"
+    kubeconfig: "{{ lookup('banking.platform.kubeconfig') }}"
     name: worker-a1
   delegate_to: localhost
 """
@@ -58,6 +60,7 @@ from ansible_collections.banking.platform.plugins.plugin_utils.authorities impor
 _AUTHORITY = "kubernetes"
 _GROUP = "system:masters"
 _PATIENCE = 2.0  # seconds for a connection
+_PORT = 8443
 
 
 class LookupModule(LookupBase):
@@ -65,9 +68,10 @@ class LookupModule(LookupBase):
         """A kubeconfig for one of these API servers."""
         self.set_options(var_options=variables, direct=kwargs)
         known = variables or {}
-        if not terms:
+        servers = terms or self._servers(known)
+        if not servers:
             raise AnsibleError("kubeconfig: no API server is named - next: put a host into the control plane's group")
-        server = next((url for url in terms if _answers(url)), terms[0])
+        server = next((url for url in servers if _answers(url)), servers[0])
         try:
             store = store_of(self, known)
             if known.get("ansible_check_mode") and not store.has(_AUTHORITY):
@@ -83,6 +87,21 @@ class LookupModule(LookupBase):
                 user,
                 {"client-certificate-data": _data(certificate), "client-key-data": _data(key)},
             )
+        ]
+
+    def _servers(self, known: dict[str, Any]) -> list[str]:
+        """Where HAProxy takes clients (role api_lb)."""
+
+        def variable(name: str, of: Any = known) -> Any:
+            return self._templar.template(of[name]) if name in of else ""
+
+        group = (variable("platform_groups") or {}).get("control_plane", "")
+        hosts = known.get("groups", {}).get(group, [])
+        addresses = [variable("platform_address", known["hostvars"][host]) for host in hosts]
+        return [
+            f"https://{f'[{address}]' if ':' in address else address}:{_PORT}"
+            for address in [variable("api_lb_virtual_ip"), *addresses]
+            if address
         ]
 
 

@@ -365,11 +365,12 @@ def releases(folder: str = FOLDER) -> List[str]:
     return sorted(name for name in names if _RELEASE.fullmatch(name))
 
 
-def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: str = FOLDER) -> Catalog:
+def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: str = FOLDER, minor: str = "") -> Catalog:
     """Load a release's catalog and lay ``overrides`` (the variable ``platform_catalog_overrides``) over it.
 
     Overrides have the shape of the file (``components: {containerd: {version: .., artifacts: ..}}``); mappings
-    are merged, the rest is replaced. A new version needs its own digests.
+    are merged, the rest is replaced. A new version needs its own digests. With ``minor`` (the variable
+    ``platform_kubernetes_minor``) it is the catalog of a step on the way to the release's Kubernetes.
     """
     known = releases(folder)
     if release not in known:
@@ -379,7 +380,7 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
         data = copy.deepcopy(data)
         _forget_digests(data, overrides)
         data = _merge(data, overrides)
-    return Catalog(
+    loaded = Catalog(
         data,
         origin=f"catalog/{release}.yml",
         minors=_read(os.path.join(folder, "kubernetes.yml"))["minors"],
@@ -388,6 +389,7 @@ def load(release: str, overrides: Optional[Mapping[str, Any]] = None, folder: st
             **_read(os.path.join(folder, "charts.lock.yml"))["charts"],
         },
     )
+    return loaded._at_minor(str(minor)) if minor else loaded
 
 
 def bundle_index(folder: str, release: str = "") -> Dict[str, Any]:

@@ -41,7 +41,8 @@ options:
       - Folders on the controller that mirror the node's file system. Later ones win, path by path.
       - Files that end in C(.j2) are rendered, the others copied as they are. They belong to root, with mode
         C(0644), or C(0755) where the source is executable.
-      - The role's C(templates/root) by default. C(overlay/<name>) beside the inventory always comes last.
+      - The role's C(templates/root) by default. C(overlay/<name>) beside the inventory always comes last. With V([])
+        the run is about the paths of O(files) only.
     type: list
     elements: path
   files:

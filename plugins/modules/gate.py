@@ -14,13 +14,16 @@ author:
 description:
   - Looks at the objects of all enabled components of a wave in the cluster and waits until each is ready, by the
     rules of M(banking.platform.k8s_apply). While it waits, it says every 20 s what is left.
+  - Where C(platform_delivery) is C(gitops), it has Argo CD look at the repository and waits until the components'
+    Applications are synchronised and healthy. One that a run past Git (C(platform_break_glass)) has held back goes on
+    from there.
 attributes:
   check_mode:
     support: full
-    description: Nothing was delivered that could be waited for.
+    description: Nothing was delivered that could be waited for. It says which Applications would go on.
   diff_mode:
     support: none
-    description: Nothing is ever changed.
+    description: What it changes is in the plan.
   platform:
     support: full
     platforms: all
@@ -53,4 +56,9 @@ components:
   type: list
   elements: str
   sample: [cert-manager]
+plan:
+  description: One step for each Application that goes on, or would.
+  returned: success
+  type: list
+  elements: dict
 """

@@ -53,8 +53,10 @@ options:
     description:
       - With V(absent), all objects of the component are removed.
       - With V(ready), nothing is applied; the run waits until all objects that the component has are ready.
+      - With V(handed_over), the field manager of O(hand_over_to) owns from now on what ours owned of O(objects).
+        Nothing else of them is changed; those that are only created, and those that are not there, are left.
     type: str
-    choices: [present, absent, ready]
+    choices: [present, absent, ready, handed_over]
     default: present
   wait:
     description: Whether to wait until all objects are ready.
@@ -76,6 +78,18 @@ options:
     description: Whether to take fields from other managers, and objects from other components.
     type: bool
     default: false
+  take_over_from:
+    description: Managers that fields are taken from in any case.
+    type: list
+    elements: str
+    default: []
+  hand_over_to:
+    description: The field manager that gets the objects with O(state=handed_over), by default that of Argo CD.
+    type: str
+    default: argocd-controller
+  unless:
+    description: Path of an object in the API. Where it is there, nothing is done, and RV(left) says so.
+    type: str
   create_only:
     description: References of objects that are created and never changed afterwards.
     type: list
@@ -130,6 +144,12 @@ EXAMPLES = r"""
     component: tenancy
     state: absent
     prune_protected: true
+
+- name: Leave it to Argo CD
+  banking.platform.k8s_apply:
+    component: tenancy
+    objects: "{{ lookup('ansible.builtin.file', 'tenancy.yml') | from_yaml_all }}"
+    state: handed_over
 """
 
 RETURN = r"""
@@ -155,6 +175,10 @@ deferred:
   returned: always
   type: list
   elements: str
+left:
+  description: That nothing was done, since the object of O(unless) is there.
+  returned: when it is
+  type: bool
 requests:
   description: How many requests were sent, by method.
   returned: always
@@ -172,6 +196,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.apply import Apply, Wish
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Unreachable, connector
+from ansible_collections.banking.platform.plugins.module_utils.kube.hand_over import HandOver
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
 
 # Shorter ones are words like "true", whose masking would make every message unreadable.
@@ -212,19 +237,33 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
         state=params["state"],
         **{
             name: params[name]
-            for name in ("wait", "timeout", "wait_slice", "prune", "prune_protected", "take_over", "create_only")
+            for name in (
+                "wait",
+                "timeout",
+                "wait_slice",
+                "prune",
+                "prune_protected",
+                "take_over",
+                "take_over_from",
+                "hand_over_to",
+                "create_only",
+            )
         },
         inventory_namespace=params["inventory_namespace"],
     )
-    applying = Apply(None, wish, check, with_diff)
+    kind = HandOver if params["state"] == "handed_over" else Apply
+    applying = kind(None, wish, check, with_diff)
     try:
         try:
             client = Client(connector(params), retry_for=min(params["retry_for"], params["timeout"]))
+            if params["unless"] and not params["waiting"] and client.find(params["unless"]):
+                applying.left = True
+                return applying, [], None
             if params["approved"] is not None and not params["waiting"]:
-                planned = Apply(client, wish, check=True)
+                planned = kind(client, wish, check=True)
                 planned.run()
                 planned.plan.hold_to(comparable(params["approved"]))
-            applying = Apply(client, wish, check, with_diff)
+            applying = kind(client, wish, check, with_diff)
             if params["waiting"] or params["state"] == "ready":
                 applying.only_wait()
             else:
@@ -233,7 +272,7 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
             if not check:
                 raise
             # In check mode before the first install there is no cluster yet: everything is to be made.
-            applying = Apply(None, wish, check, with_diff)
+            applying = kind(None, wish, check, with_diff)
             applying.run()
             return applying, [f"planned against an empty cluster: {failure.cause}"], None
     except Failure as failure:

@@ -59,6 +59,18 @@ options:
     type: list
     elements: str
     default: []
+  version:
+    description:
+      - Kubernetes of the control plane. Where another one runs, kubeadm upgrades this host's control plane, with what
+        the cluster keeps of it on the first host, and its add-ons on the last. Which is first follows from what runs.
+      - The host's kubelet is another matter. It is not newer than any API server, so it comes afterwards.
+    type: str
+    default: ""
+  ignored:
+    description: Checks of kubeadm whose errors do not stop an upgrade.
+    type: list
+    elements: str
+    default: []
   memory:
     description: Least memory of the host, in MiB.
     type: int
@@ -152,7 +164,10 @@ from ansible_collections.banking.platform.plugins.module_utils.node.converge imp
 from ansible_collections.banking.platform.plugins.module_utils.node.kubeadm import STATES, Join, Kubeadm, Wish
 from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
 
-_WISH = ("state", "name", "server", "servers", "etcd", "inputs", "memory", "swap", "over_existing", "timeout")
+_WISH = (
+    *("state", "name", "server", "servers", "etcd", "inputs", "version", "ignored", "memory", "swap", "over_existing"),
+    "timeout",
+)
 
 
 def main() -> None:
@@ -165,6 +180,8 @@ def main() -> None:
             "server": text,
             "servers": texts,
             "etcd": texts,
+            "version": text,
+            "ignored": texts,
             "memory": {"type": "int", "default": 1700},
             "swap": {"type": "bool", "default": False},
             "over_existing": {"type": "bool", "default": False},

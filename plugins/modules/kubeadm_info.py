@@ -54,7 +54,7 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.banking.platform.plugins.module_utils.node.kubeadm import COMPONENTS, Kubeadm, Wish
+from ansible_collections.banking.platform.plugins.module_utils.node.kubeadm import COMPONENTS, Kubeadm, Wish, version_of
 from ansible_collections.banking.platform.plugins.module_utils.node.system import System
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
@@ -63,7 +63,6 @@ def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     system = System()
     run = Kubeadm(system, Wish("worker", ""), check=True)
-    image = re.search(r"image: *\S+:v?([0-9.]+)", run.manifest(COMPONENTS[0]))
     try:
         told = system.run(["/usr/local/bin/kubelet", "--version"]).out
     except Failure:
@@ -72,7 +71,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         member=run.is_member(),
-        control_plane=image[1] if image else "",
+        control_plane=version_of(run.manifest(COMPONENTS[0])),
         kubelet=kubelet[1] if kubelet else "",
     )
 

@@ -150,9 +150,10 @@ def private_pem(key: Any) -> str:
 
 
 def new_key() -> dict[str, str]:
-    """A symmetric key of 256 bits, with a name that no other one has."""
-    name = f"key-{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
-    return {"name": name, "secret": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}
+    """A symmetric key of 256 bits, with a name that no other one has, and when it was made."""
+    now = datetime.datetime.now(datetime.UTC)
+    secret = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    return {"name": f"key-{now:%Y%m%d}-{secrets.token_hex(3)}", "secret": secret, "made": now.isoformat()}
 
 
 @dataclass
@@ -365,7 +366,9 @@ class Store:
         self._write(f"{name}.pub", public_pem(key).encode())
 
     def keys(self, name: str) -> list[dict[str, str]]:
-        """A list of symmetric keys, each `{name, secret}` with the secret in Base64; new data takes the first.
+        """A list of symmetric keys, each `{name, secret, made}` with the secret in Base64; new data takes the first.
+
+        `made` is a time, by which a rotation tells the new key from the old one.
 
         Raises:
             Failure: when it is not there, cannot be decrypted or is no such list.
@@ -375,7 +378,10 @@ class Store:
             raise Failure(f"there are no keys {name} in {self.folder}", _MISSING)
         try:
             keys = json.loads(self.keyring.unseal(path))
-            found = [{"name": str(key["name"]), "secret": str(key["secret"])} for key in keys]
+            found = [
+                {"name": str(key["name"]), "secret": str(key["secret"]), "made": str(key.get("made", ""))}
+                for key in keys
+            ]
             good = found and all(len(base64.b64decode(key["secret"], validate=True)) == KEY_BYTES for key in found)
         except (ValueError, KeyError, TypeError):
             good = False  # nothing of the content may be shown
@@ -387,6 +393,16 @@ class Store:
         """Write a list of keys, encrypted."""
         self.refuse_tracked()
         self._write(f"{name}.keys", self.keyring.seal(json.dumps(list(keys)).encode()), 0o600)
+
+    def rewrite_keys(self, name: str, keys: Sequence[Mapping[str, str]]) -> None:
+        """Write another list in the place of one. What is no longer in it is kept aside: older backups need it."""
+        kept = {key["name"] for key in keys}
+        retired = [key for key in self.keys(name) if key["name"] not in kept]
+        if retired:
+            aside = f"{name}.retired"
+            before = self.keys(aside) if self.has(aside) else []
+            self.write_keys(aside, [*before, *(key for key in retired if key not in before)])
+        self.write_keys(name, keys)
 
     def create_keys(self, name: str) -> None:
         """Make a list of one key."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.template import Templar
 
 from ansible_collections.banking.platform.plugins.module_utils.catalog import Catalog, Source, load
@@ -54,8 +55,35 @@ class Delivery:
 
     @property
     def way(self) -> str:
-        """One of WAYS."""
-        return self._one_of("platform_delivery", WAYS)
+        """One of WAYS: past Git, once the glass is broken."""
+        way = self._one_of("platform_delivery", WAYS)
+        return "direct" if way == "gitops" and self.break_glass else way
+
+    @property
+    def break_glass(self) -> str:
+        """Why this run may go past Git; empty when it may not.
+
+        Raises:
+            Failure: no reason is given.
+        """
+        if not boolean(self._get("platform_break_glass", False)):
+            return ""
+        reason = str(self._get("platform_break_glass_reason", "")).strip()
+        if not reason:
+            raise Failure(
+                "platform_break_glass is set without a reason", "say why: -e platform_break_glass_reason='...'"
+            )
+        return reason
+
+    @property
+    def own_argocd(self) -> bool:
+        """Whether the ArgoCD that follows Git is one of the platform's own components, and so not there at first."""
+        return bool(boolean(self._get("argocd_enabled", True)))
+
+    @property
+    def git_credentials(self) -> Mapping[str, Any]:
+        """With what ArgoCD reads the repository."""
+        return self._get("argocd_git_credentials") or {}
 
     @property
     def charts(self) -> str:

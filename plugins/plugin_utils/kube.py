@@ -13,12 +13,23 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, connector
 
 _MODULE = "banking.platform.k8s_apply"
 _SLICE = 20.0
 _MOST_NAMED = 3
 
 display = Display()
+
+
+def client_of(connection: Mapping[str, Any], retry_for: float = 60) -> Client:
+    """A client in this process, for a look at an object or two.
+
+    Args:
+        connection: options of k8s_apply.
+        retry_for: seconds that a request is tried again.
+    """
+    return Client(connector(connection), retry_for=retry_for)
 
 
 def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from ansible_collections.banking.platform.plugins.module_utils.kube.apply import PROTECTED
 from ansible_collections.banking.platform.plugins.module_utils.node.files import write_atomically
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 from ansible_collections.banking.platform.plugins.plugin_utils import manifests
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
 
 COMPONENTS = "components"
+# Where these are gone from the tree, ArgoCD neither removes them nor minds that they are still there.
+_KEPT = {
+    "argocd.argoproj.io/sync-options": "Prune=false",
+    "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+}
 
 
 def folder_of(wave: int, component: str) -> str:
@@ -38,7 +45,17 @@ def files_of(objects: Sequence[Manifest]) -> dict[str, bytes]:
             f"Secrets do not go into a tree that is kept in Git: {names}",
             "make an ExternalSecret or a SealedSecret of it; in a chart, name a Secret that exists",
         )
-    return {item.path: manifests.dump(item.object) for item in objects}
+    return {item.path: manifests.dump(_kept(item.object)) for item in objects}
+
+
+def _kept(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What takes others' data with it when it goes, marked for ArgoCD; `k8s_apply` keeps it without a mark."""
+    if (item["apiVersion"].rpartition("/")[0], item["kind"]) not in PROTECTED:
+        return item
+    annotations = dict(item["metadata"].get("annotations") or {})
+    for name, mark in _KEPT.items():
+        annotations[name] = ",".join(part for part in (annotations.get(name), mark) if part)
+    return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
 
 
 def _has_values(item: Manifest) -> bool:

@@ -87,12 +87,14 @@ class Wish:
         component: the component's name.
         objects: its manifests.
         state: `present`; `absent`, when the component is to go with all its objects; `ready`, when nothing is
-            applied and what is there of it is waited for.
+            applied and what is there of it is waited for; `handed_over`: see HandOver.
         wait, timeout: whether to wait until the objects are ready, and for how many seconds.
         wait_slice: seconds after which a wait that is not over yet is interrupted, for a word to the user; 0 for never.
         prune: whether to remove what the component had and no longer has.
         prune_protected: namespaces, CRDs and volumes too.
         take_over: whether to take fields from other managers, and objects from other components.
+        take_over_from: other managers that fields are taken from in any case.
+        hand_over_to: the manager that objects are handed over to.
         create_only: references of objects that are made but never changed.
         inventory_namespace: where the inventory of the component is kept.
     """
@@ -106,6 +108,8 @@ class Wish:
     prune: bool = True
     prune_protected: bool = False
     take_over: bool = False
+    take_over_from: Sequence[str] = ()
+    hand_over_to: str = ""
     create_only: Sequence[Mapping[str, Any]] = ()
     inventory_namespace: str = "kube-system"
 
@@ -179,6 +183,11 @@ class Apply:
         check: whether to change nothing.
         with_diff: whether to show differences.
         sleep, clock: for tests.
+
+    Attributes:
+        plan: one step an object.
+        pending: what an interrupted wait was still waiting for.
+        left: that nothing was to be done at all.
     """
 
     def __init__(
@@ -196,6 +205,7 @@ class Apply:
         self._diff_size = 0
         self.plan = Plan()
         self.pending: list[str] = []
+        self.left = False
         self._unwanted: dict[tuple[str, str, str, str], Item] = {}
         self._by_crd = _coming_kinds(wish.objects)
         self._items = self._wished()
@@ -213,7 +223,8 @@ class Apply:
         wish = self._wish
         if not _NAME.fullmatch(wish.component):
             raise Failure(f"component {wish.component!r} is no name", "lower case letters, digits, - and ., at most 63")
-        if not wish.objects and wish.state == "present":
+        listed = wish.state in ("present", "handed_over")
+        if not wish.objects and listed:
             raise Failure(
                 f"component {wish.component} has no objects",
                 "check what renders them; with state=absent, all objects of the component are removed",
@@ -221,7 +232,7 @@ class Apply:
         only = {_reference_key(entry) for entry in wish.create_only}
         items: dict[tuple[str, ...], Item] = {}
         troubles = []
-        for manifest in _flat(wish.objects) if wish.state == "present" else []:
+        for manifest in _flat(wish.objects) if listed else []:
             trouble = _unusable(manifest)
             if trouble:
                 troubles.append(trouble)
@@ -456,7 +467,7 @@ class Apply:
                 if item.reference in failures and not self._check:
                     item.step.state = "failed"
             self._leave_the_rest()
-            raise PlanFailed(*_joined(failures))
+            raise PlanFailed(*joined(failures))
 
     def _leave_the_rest(self) -> None:
         for item in self._items:
@@ -523,9 +534,11 @@ class Apply:
                     self._pause_or(error)
                     continue
                 live = live or self._client.find(item.path) or {"metadata": {}}
-                if force or not self._is_drift(live, others):
+                taken = set(others) <= set(self._wish.take_over_from)
+                if force or not (taken or self._is_drift(live, others)):
                     raise _conflict(item, others, error) from error
-                item.step.note = "put back: " + "; ".join(
+                what = "taken over" if taken else "put back"
+                item.step.note = f"{what}: " + "; ".join(
                     f"{_some(paths, 3)} changed by {manager}" for manager, paths in others.items()
                 )
                 force = True
@@ -636,7 +649,7 @@ class Apply:
                     failures[item.reference] = outcome
                     item.step.state = "" if self._check else "failed"
         if failures:
-            raise PlanFailed(*_joined(failures))
+            raise PlanFailed(*joined(failures))
         if self._wish.wait and not self._check:
             for outcome in self._client.each(lambda item: self._gone(item, {"metadata": item.step.before}), todo):
                 _raise([outcome])
@@ -699,6 +712,8 @@ class Apply:
         found["counts"] = counts
         if self.pending:
             found["pending"] = self.pending
+        if self.left:
+            found["left"] = True
         found["requests"] = dict(self._given.requests) if self._given else {}
         return found
 
@@ -796,7 +811,7 @@ def _raise(outcomes: Iterable[Any]) -> list[Any]:
     return outcomes
 
 
-def _joined(failures: Mapping[str, Failure]) -> tuple[str, str]:
+def joined(failures: Mapping[str, Failure]) -> tuple[str, str]:
     """One cause and one next step of many: what failed alike is said once."""
     alike: dict[str, list[str]] = {}
     for name, failure in failures.items():
@@ -816,4 +831,4 @@ def _more(items: Sequence[Any]) -> str:
     return f" and {len(items) - 1} more" if len(items) > 1 else ""
 
 
-__all__ = ["PROTECTED", "Apply", "Item", "Unreachable", "Wish"]
+__all__ = ["PROTECTED", "Apply", "Item", "Unreachable", "Wish", "joined"]

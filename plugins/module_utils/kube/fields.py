@@ -146,6 +146,45 @@ def owned_fields(live: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def handed_over(live: Mapping[str, Any], manager: str) -> list[dict[str, Any]] | None:
+    """The managedFields of an object with what we own given to another manager, as if it had applied it.
+
+    Args:
+        live: the object; its metadata will do.
+        manager: the other's name.
+
+    Returns:
+        All entries; None when we own nothing.
+    """
+    entries = live["metadata"].get("managedFields") or []
+    ours = [entry for entry in entries if entry.get("manager") == FIELD_MANAGER and not entry.get("subresource")]
+    if not ours:
+        return None
+    theirs = [
+        entry
+        for entry in entries
+        if (entry.get("manager"), entry.get("operation")) == (manager, "Apply") and not entry.get("subresource")
+    ]
+    made = dict((theirs or ours)[0], manager=manager, operation="Apply")
+    for entry in [*theirs, *ours]:
+        # Fields of another version may have other names; then its own are all that the other one gets.
+        if entry.get("apiVersion") == made.get("apiVersion"):
+            one, other = made.get("fieldsV1") or {}, entry.get("fieldsV1") or {}
+            made["fieldsV1"] = _united(one, other) if one and other else {**one, **other}
+    return [made, *(entry for entry in entries if entry not in ours and entry not in theirs)]
+
+
+def _united(one: _Fields, other: _Fields) -> dict[str, Any]:
+    """The union of two sets of fields. One with nothing below it is a member as a whole: `.` beside others."""
+    if not one or not other:
+        both = {**one, **other}
+        return {".": {}, **both} if both else {}
+    return {
+        name: _united(one[name], other[name]) if name in one and name in other else {**one, **other}[name]
+        for name in {**one, **other}
+    }
+
+
 _Fields = Mapping[str, Any]
 
 

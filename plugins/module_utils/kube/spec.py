@@ -45,12 +45,15 @@ APPLY: dict[str, dict[str, Any]] = {
     **CONNECTION,
     "component": {"type": "str", "required": True},
     "objects": {"type": "list", "elements": "dict", "default": []},
-    "state": {"type": "str", "choices": ["present", "absent", "ready"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "ready", "handed_over"], "default": "present"},
     "wait": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 300},
     "prune": {"type": "bool", "default": True},
     "prune_protected": {"type": "bool", "default": False},
     "take_over": {"type": "bool", "default": False},
+    "take_over_from": {"type": "list", "elements": "str", "default": []},
+    "hand_over_to": {"type": "str", "default": "argocd-controller"},
+    "unless": {"type": "str"},
     "create_only": {
         "type": "list",
         "elements": "dict",
@@ -92,6 +95,20 @@ NODES: dict[str, dict[str, Any]] = {
             "taints": {"type": "list", "elements": "dict", "default": []},
         },
     },
+}
+
+NODE_GATE: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "nodes": {"type": "list", "elements": "str", "required": True},
+    "version": {"type": "str", "default": ""},
+    "budgets": {"type": "bool", "default": True},
+    "ignored_budgets": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 600},
+}
+
+REWRITE: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "resources": {"type": "list", "elements": "str", "default": ["secrets"]},
 }
 
 

@@ -73,6 +73,8 @@ class Wish:
         servers: URLs of all API servers, its own too.
         etcd: client URLs of etcd.
         inputs: digest of the configuration that kubeadm makes the control plane's pods from.
+        version: of the control plane; another one than runs is an upgrade. Empty to leave it.
+        ignored: checks of kubeadm whose errors do not stop an upgrade.
         memory: least memory in MiB.
         swap: whether the node may swap.
         over_existing: whether a control plane may be made anew over what etcd holds, when no API server is left.
@@ -85,6 +87,8 @@ class Wish:
     servers: Sequence[str] = ()
     etcd: Sequence[str] = ()
     inputs: str = ""
+    version: str = ""
+    ignored: Sequence[str] = ()
     memory: int = 0
     swap: bool = False
     over_existing: bool = False
@@ -139,7 +143,8 @@ class Kubeadm:
             self._plan_new(step, record)
         self._plan_server(new=step.changes)
         if self.wish.state == "control_plane":
-            self._plan_manifests(record, new=step.changes)
+            upgrading = not step.changes and self._plan_upgrade(record)
+            self._plan_manifests(record, new=step.changes, upgrading=upgrading)
 
     def is_member(self) -> bool:
         """Whether the node's kubelet has an identity in a cluster."""
@@ -233,12 +238,40 @@ class Kubeadm:
             step.after = {"server": self.wish.server}
             step.apply = self._write_server
 
-    def _plan_manifests(self, record: Dict[str, Any], new: bool) -> None:
+    def _plan_upgrade(self, record: Dict[str, Any]) -> bool:
+        """Another Kubernetes for the control plane of this node: kubeadm knows what lies between two minors."""
+        runs = version_of(self.manifest("kube-apiserver"))
+        if not self.wish.version or (runs == self.wish.version and record.get("pending") != "upgrade"):
+            return False
+        first = self.wish.version not in self._other_servers()
+        step = self.plan.add(Step("kubernetes", self.wish.name, "update"))
+        step.before = {"version": runs}
+        step.after = {"version": self.wish.version, "how": "the first one" if first else "follows"}
+        step.note = "an earlier attempt was interrupted" if record.get("pending") == "upgrade" else ""
+        step.apply = lambda: self._upgrade(first)
+        return True
+
+    def _other_servers(self) -> List[str]:
+        """Versions of the API servers of other nodes, by the pods that the API shows."""
+        argv = [self.places.kubectl, "--kubeconfig", self.places.at("admin.conf"), "--request-timeout=20s"]
+        done = self.system.run(
+            [*argv, "-n", "kube-system", "get", "pods", "-l", "component=kube-apiserver", "-o", "json"]
+        )
+        if not done.ok:
+            raise Failure(f"the API server does not answer: {done.last_lines()}", "bring it back before an upgrade")
+        return [
+            version_of(f"image: {container['image']}")
+            for pod in json.loads(done.out)["items"]
+            for container in pod["spec"]["containers"]
+            if pod["spec"].get("nodeName") != self.wish.name
+        ]
+
+    def _plan_manifests(self, record: Dict[str, Any], new: bool, upgrading: bool) -> None:
         folder = self.places.at("manifests")
         step = self.plan.add(Step("static pods", folder))
         step.after = {"inputs": self.wish.inputs[:16]}
-        if new:
-            step.action = "create"
+        if new or upgrading:
+            step.action = "create" if new else "update"
             step.apply = self._remember
             return
         known = str(record.get("inputs", ""))
@@ -377,6 +410,29 @@ class Kubeadm:
         self._kubeadm("init", "phase", "mark-control-plane", "--config", config)
         self._remember()
 
+    def _upgrade(self, first: bool) -> None:
+        """Let kubeadm do it. It puts the pods of before back when the new ones do not come up.
+
+        On the first node it also brings up to date what the cluster keeps of it (its configuration and the kubelets',
+        rights of those that join), on the last one CoreDNS and kube-proxy.
+        https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-upgrade/
+        """
+        self._write_record({**self._record(), "pending": "upgrade"})
+        # An upgrade reads its configuration from the cluster: today's, not that of the last upgrade.
+        self._kubeadm("init", "phase", "upload-config", "all", "--config", self.places.at("kubeadm/init.yaml"))
+        what = ["apply", f"v{self.wish.version}", "--yes"] if first else ["node"]
+        ignored = [f"--ignore-preflight-errors={','.join(self.wish.ignored)}"] if self.wish.ignored else []
+        patches = ["--patches", self.places.at("kubeadm/patches")]
+        # It waits for each of three pods, and fetches their images before.
+        self._kubeadm("upgrade", *what, *patches, *ignored, timeout=5 * self.wish.timeout)
+        self._wait_ready()
+        runs = version_of(self.manifest("kube-apiserver"))
+        if runs != self.wish.version:
+            raise Failure(
+                f"kubeadm upgrade ended well, and the API server is {runs}, not {self.wish.version}",
+                "see which kubeadm lies in /usr/local/bin, and run again",
+            )
+
     def _put_manifests(self, old: Dict[str, str]) -> None:
         before = {name: self._mirror(name) for name in COMPONENTS}
         changed = [name for name in COMPONENTS if self._read(self._manifest(name)) != old[name]]
@@ -429,8 +485,8 @@ class Kubeadm:
             raise Failure(f"{' '.join(argv[:2])}: {done.last_lines()}", "mend it on the node and run again")
         return done.out
 
-    def _kubeadm(self, *arguments: str) -> None:
-        done = self.system.run([self.places.kubeadm, *arguments], timeout=self.wish.timeout)
+    def _kubeadm(self, *arguments: str, timeout: float = 0) -> None:
+        done = self.system.run([self.places.kubeadm, *arguments], timeout=timeout or self.wish.timeout)
         if not done.ok:
             told = [line for line in (done.out + done.err).splitlines() if line.strip()]
             failed = [line for line in told if "[ERROR" in line or "error" in line.lower()] or told[-8:]
@@ -472,11 +528,7 @@ class Kubeadm:
 
     def _own(self) -> str:
         """The URL of this node's API server."""
-        found = re.search(r"--advertise-address=(\S+)", self._read(self._manifest("kube-apiserver")))
-        if not found:
-            raise Failure("the API server's manifest has no address", "run again")
-        host = f"[{found[1]}]" if ":" in found[1] else found[1]
-        return f"https://{host}:6443"
+        return own_server(self.manifest("kube-apiserver"))
 
     def _wait_ready(self) -> None:
         own = self._own()
@@ -517,6 +569,25 @@ class Kubeadm:
                     "see `crictl ps -a` and the logs in /var/log/pods on the node",
                 )
             self.sleep(_POLL)
+
+
+def version_of(manifest: str) -> str:
+    """The version of a static pod's image, without a v; empty for none."""
+    found = re.search(r"image: *\S+:v?([0-9.]+)", manifest)
+    return found[1] if found else ""
+
+
+def own_server(manifest: str) -> str:
+    """The URL of a node's own API server, by the manifest of its static pod.
+
+    Raises:
+        Failure: when there is none.
+    """
+    found = re.search(r"--advertise-address=(\S+)", manifest)
+    if not found:
+        raise Failure("the API server's manifest has no address", "run again")
+    host = f"[{found[1]}]" if ":" in found[1] else found[1]
+    return f"https://{host}:6443"
 
 
 def _opener(context: ssl.SSLContext) -> urllib.request.OpenerDirector:

@@ -174,3 +174,47 @@ def test_a_lost_quorum_is_restored_from_a_snapshot(etcd: Etcd, tmp_path: Path) -
     assert etcd.on("cp-a1", "ls -d /var/lib/etcd/member.before-*")
     assert etcd.converge("-e", "etcd_heartbeat=110") == dict.fromkeys(NODES, 0)
     assert STATE.exists()
+
+
+MEMBER = "tests/integration/etcd/member.yml"
+
+
+def test_a_member_is_taken_out_and_comes_back_as_a_learner(etcd: Etcd) -> None:
+    etcd.etcdctl("cp-a1", "put /before one")
+    assert etcd.play(MEMBER, "-e", "gone=cp-c1")["cp-c1"]
+    assert {member["name"] for member in etcd.etcdctl("cp-a1", "member list")["members"]} == {"cp-a1", "cp-b1"}
+    assert etcd.on("cp-c1", "ls -d /etc/etcd /var/lib/etcd/member /usr/local/bin/etcd", check=False) == ""
+    assert etcd.on("cp-c1", "systemctl is-active etcd.service", check=False) == ""
+    # Its snapshots are not part of it.
+    assert etcd.on("cp-c1", f"ls {SNAPSHOTS}") is not None
+    assert etcd.play(MEMBER, "-e", "gone=cp-c1") == {"cp-a1": 0, "cp-c1": 0} | dict.fromkeys(NODES, 0)
+    # Two are left, and each needs the other one.
+    etcd.on("cp-b1", "systemctl stop etcd.service")
+    assert "etcd:" in etcd.refused(MEMBER, "-e", "gone=cp-b1")
+    etcd.on("cp-b1", "systemctl start etcd.service")
+
+    assert etcd.play(MEMBER, "-e", "comes=cp-c1")["cp-c1"]
+    members = etcd.etcdctl("cp-c1", "member list")["members"]
+    assert {member["name"] for member in members} == set(NODES)
+    assert not [member for member in members if member.get("isLearner")]
+    assert etcd.on("cp-c1", "ls /etc/etcd/join.env", check=False) == ""
+    assert "one" in etcd.on("cp-c1", "set -a; . /etc/etcd/etcdctl.env; exec /usr/local/bin/etcdctl get /before")
+    assert etcd.play(MEMBER, "-e", "comes=cp-c1")["cp-c1"] == 0
+    assert etcd.converge() == dict.fromkeys(NODES, 0)
+
+
+def test_data_of_a_member_that_was_taken_out_are_refused(etcd: Etcd) -> None:
+    etcd.on("cp-c1", "mkdir -p /root/kept && cp -a /var/lib/etcd/member /root/kept/")
+    etcd.play(MEMBER, "-e", "gone=cp-c1")
+    etcd.on("cp-c1", "mv /root/kept/member /var/lib/etcd/")
+    said = etcd.refused(MEMBER, "-e", "comes=cp-c1")
+    assert "has data of a member that etcd does not know any more" in said
+    assert {member["name"] for member in etcd.etcdctl("cp-a1", "member list")["members"]} == {"cp-a1", "cp-b1"}
+
+
+def test_all_of_it_is_taken_off(etcd: Etcd) -> None:
+    assert all(etcd.play(MEMBER, "-e", "everything=true").values())
+    for node in NODES:
+        assert etcd.on(node, "ls -d /etc/etcd /var/lib/etcd/member /etc/systemd/system/etcd*", check=False) == ""
+        assert "no such process" in etcd.on(node, "pgrep -x etcd || echo no such process")
+    assert etcd.play(MEMBER, "-e", "everything=true") == dict.fromkeys(NODES, 0)

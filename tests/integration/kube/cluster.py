@@ -104,10 +104,11 @@ class Cluster:
     Args:
         folder: for data, certificates and logs.
         controllers: whether to run kube-controller-manager, if it is there.
+        flags: of kube-apiserver, beside those that it needs.
     """
 
-    def __init__(self, folder: Path, controllers: bool = True) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, controllers: bool = True, flags: tuple[str, ...] = ()) -> None:
+        self.folder, self._flags = folder, flags
         self._controllers = controllers and (kubernetes_programs() / "kube-controller-manager").exists()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.port, self._etcd, self._peer = free_port(), free_port(), free_port()
@@ -181,6 +182,7 @@ class Cluster:
             "--service-account-issuer=https://kubernetes.default.svc",
             "--allow-privileged=true",
             f"--cert-dir={self.folder}",
+            *self._flags,
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -201,6 +203,11 @@ class Cluster:
         """Ask the server as its administrator, past the code under test."""
         data = json.dumps(body).encode() if body is not None else None
         return self.pool.request(method, self.url + path, body=data, headers={"Content-Type": content}, timeout=20)
+
+    @property
+    def etcd(self) -> str:
+        """The URL of its etcd."""
+        return f"http://127.0.0.1:{self._etcd}"
 
     def get(self, path: str) -> dict[str, Any]:
         """Read one object; {} when it isn't there."""

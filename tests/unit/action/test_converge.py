@@ -55,6 +55,15 @@ class TestTheTree:
         assert (tree["/etc/both"], tree["/etc/all"]) == (b"two", b"inventory")
         assert set(tree) == {"/etc/one", "/etc/two", "/etc/both", "/etc/all"}
 
+    def test_of_none_leaves_the_named_files_as_the_inventory_has_them(self, controller: Controller) -> None:
+        for name in "abc":
+            controller.tree(f"etc/{name}", "role")
+        controller.put("inventory/overlay/demo/etc/b", "inventory")
+        controller.put("inventory/overlay/demo/etc/c", "inventory")
+        files = {f"/etc/{name}": {"template": f"root/etc/{name}", "mode": "0600"} for name in "ab"}
+        assert controller.files(root=[], files=files) == {"/etc/a": b"role", "/etc/b": b"inventory"}
+        assert controller.sent[-1]["files"] == {"/etc/a": {"mode": "0600"}, "/etc/b": {"mode": "0600"}}
+
     def test_that_is_named_and_not_there_is_an_error(self, controller: Controller) -> None:
         assert "root: there is no folder /no/such - next: correct its path" in controller.fail(root=["/no/such"])
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
 
+from ansible_collections.banking.platform.plugins.action import component as component_action
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.plugin_utils import argocd
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import GitTree, Repository
@@ -22,7 +23,7 @@ from ansible_collections.banking.platform.plugins.plugin_utils.schemas import Sc
 from ansible_collections.banking.platform.tests.programs import helm
 from ansible_collections.banking.platform.tests.unit.action.conftest import make_action, trusted
 from ansible_collections.banking.platform.tests.unit.component import chart
-from ansible_collections.banking.platform.tools.suites import crds_folder
+from ansible_collections.banking.platform.tools.suites import CLONE, crds_folder
 
 CONFIG = """apiVersion: v1
 kind: ConfigMap
@@ -42,6 +43,7 @@ class Component:
     def __init__(self, folder: Path) -> None:
         self.folder, self.role, self.inventory = folder, folder / "roles" / "demo_app", folder / "inventory"
         self.sent: list[dict[str, Any]] = []
+        self.answer: dict[str, Any] = {"changed": True, "plan": [], "deferred": []}
         self.variables: dict[str, Any] = {
             "platform_release": "2024.1",
             "platform_zones": ["a", "b", "c"],
@@ -85,7 +87,7 @@ class Component:
 
         def execute(module_args: dict[str, Any], **_options: Any) -> dict[str, Any]:
             self.sent.append(json.loads(json.dumps(module_args)))
-            return {"changed": True, "plan": [], "deferred": []}
+            return json.loads(json.dumps(self.answer))
 
         action._execute_module = execute
         return dict(action.run(task_vars=variables))
@@ -119,12 +121,25 @@ def test_a_tree_has_one_file_an_object(component: Component) -> None:
     result = component.done()
     assert (result["changed"], result["objects"]) == (True, 2)
     assert component.tree() == {
-        "07-demo-app/_cluster/namespace-demo.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: demo\n",
+        # Neither ArgoCD nor a run removes it when it is gone from here.
+        "07-demo-app/_cluster/namespace-demo.yaml": (
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  annotations:\n"
+            "    argocd.argoproj.io/compare-options: IgnoreExtraneous\n"
+            "    argocd.argoproj.io/sync-options: Prune=false\n  name: demo\n"
+        ),
         "07-demo-app/demo/configmap-one.yaml": (
             "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one\n  namespace: demo\ndata:\n  zones: '3'\n"
         ),
     }
     assert [step["action"] for step in result["plan"]] == ["create", "create"]
+
+
+def test_options_that_an_object_has_for_argocd_stay(component: Component) -> None:
+    meta = "{name: demo, annotations: {argocd.argoproj.io/sync-options: Replace=true}}"
+    component.manifest("namespace.yml", f"{{apiVersion: v1, kind: Namespace, metadata: {meta}}}")
+    component.done()
+    found = yaml.safe_load(component.tree()["07-demo-app/_cluster/namespace-demo.yaml"])["metadata"]["annotations"]
+    assert found["argocd.argoproj.io/sync-options"] == "Replace=true,Prune=false"
 
 
 def test_a_second_run_changes_nothing_and_a_third_only_what_differs(component: Component) -> None:
@@ -378,7 +393,7 @@ def test_rendered_and_committed_are_the_same_bytes(component: Component, remote:
 
 
 def test_an_object_of_two_components_is_refused_in_git_too(component: Component, remote: Path) -> None:
-    component.done(name="first")
+    component.done(name=trusted("first"))  # as a playbook gives it
     assert "demo/configmap-one.yaml is also in 07-first" in component.said(name="second")
 
 
@@ -394,6 +409,105 @@ def test_without_a_repository_nothing_is_delivered(component: Component) -> None
     assert "platform_git is not set - next: name the repository that ArgoCD follows" in component.said()
 
 
+# Before ArgoCD follows Git, and past it. The whole way on a real API server: tests/integration/kube/test_argocd.py
+
+
+class Applications:
+    """A client that knows Applications only."""
+
+    def __init__(self, **automated: Any) -> None:
+        self.found = {argocd.path(name): {"spec": {"syncPolicy": policy}} for name, policy in automated.items()}
+
+    def find(self, path: str) -> Any:
+        return self.found.get(path)
+
+    def patch(self, path: str, body: Any) -> None:
+        self.found[path]["spec"]["syncPolicy"] |= body["spec"]["syncPolicy"]
+
+
+@pytest.fixture
+def applications(monkeypatch: pytest.MonkeyPatch) -> Applications:
+    client = Applications(**{"demo-app": {"automated": {"prune": True}}})
+    monkeypatch.setattr(component_action, "client_of", lambda _connection: client)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("wave", "own", "left", "directly"),
+    [(5, True, False, True), (5, True, True, True), (6, True, False, False), (5, False, False, False)],
+)
+def test_what_comes_before_argocd_reaches_the_cluster_without_it(
+    component: Component, remote: Path, wave: int, own: bool, left: bool, directly: bool
+) -> None:
+    component.variables["argocd_enabled"] = own
+    step = {"kind": "ConfigMap", "target": "demo/one", "action": "create"}
+    component.answer = {"changed": not left, "plan": [] if left else [step], "left": left}
+    result = component.done(wave=wave)
+    assert set(committed(remote)) == {
+        f"prod/apps/0{wave}-demo-app.yaml",
+        f"prod/components/0{wave}-demo-app/demo/configmap-one.yaml",
+    }
+    assert [sent["unless"] for sent in component.sent] == [argocd.path("platform")] * directly
+    assert (step in result["plan"]) == (directly and not left)
+    again = component.done(wave=wave)
+    assert again["changed"] == (directly and not left), "what the cluster says, when Git has it already"
+
+
+def test_a_failure_in_the_cluster_is_one_of_the_component(component: Component, remote: Path) -> None:
+    component.answer = {"failed": True, "msg": "no room", "next_step": "make some"}
+    result = component.run(wave=2)
+    assert (result["failed"], result["msg"]) == (True, "component demo-app: no room - next: make some")
+
+
+def test_direct_is_refused_where_argocd_would_undo_it(component: Component) -> None:
+    component.variables["platform_delivery"] = "direct"
+    component.answer = {"changed": False, "left": True}
+    result = component.run()
+    assert result["failed"]
+    assert "ArgoCD follows Git here" in result["msg"]
+    assert component.sent[0]["unless"] == argocd.path("platform")
+
+
+@pytest.mark.parametrize("reason", [None, "", "  "])
+def test_the_glass_is_not_broken_without_a_reason(component: Component, remote: Path, reason: str | None) -> None:
+    component.variables |= {"platform_break_glass": True, "platform_break_glass_reason": reason}
+    assert "platform_break_glass is set without a reason - next: say why" in component.said()
+    component.variables["platform_break_glass"] = False
+    component.done()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_past_git_its_application_is_held_back(
+    component: Component, remote: Path, applications: Applications, check: bool
+) -> None:
+    component.variables |= {"platform_break_glass": True, "platform_break_glass_reason": "INC-1"}
+    result = component.run(check=check)
+    assert not result.get("failed"), result["msg"]
+    (sent,) = component.sent
+    assert (sent["take_over_from"], sent.get("unless")) == (["argocd-controller"], None)
+    policy = applications.found[argocd.path("demo-app")]["spec"]["syncPolicy"]
+    assert policy == {"automated": {"prune": True} if check else None}
+    assert [(step["kind"], step["note"]) for step in result["plan"]] == [
+        ("delivery", "INC-1"),
+        ("Application.argoproj.io", "no longer synchronised by itself: INC-1"),
+    ]
+    assert "demo-app: delivered past Git: INC-1" in result["warnings"][0]
+    assert not (remote / "refs" / "heads" / "main").exists()
+
+
+def test_past_git_nothing_is_said_of_nothing(component: Component, remote: Path, applications: Applications) -> None:
+    applications.found.clear()
+    component.variables |= {"platform_break_glass": True, "platform_break_glass_reason": "INC-1"}
+    component.answer = {"changed": False, "plan": []}
+    result = component.done()
+    assert (result["changed"], result["plan"]) == (False, [])
+
+
+def test_argocd_comes_in_the_wave_that_it_is_taken_for() -> None:
+    declared = yaml.safe_load((CLONE / "roles" / argocd.COMPONENT / "meta" / "platform.yml").read_text())
+    assert (declared["wave"], declared["namespace"]) == (argocd.WAVE, argocd.NAMESPACE)
+
+
 @pytest.mark.crds
 @pytest.mark.parametrize(("release", "version"), [("2024.1", "1.28.15"), ("2026.2", "1.35.6")])
 def test_argocds_objects_are_what_its_crds_take(release: str, version: str) -> None:
@@ -402,6 +516,7 @@ def test_argocds_objects_are_what_its_crds_take(release: str, version: str) -> N
         argocd.application("demo", 7, "components/07-demo", repository),
         argocd.root(repository),
         argocd.project(repository),
+        argocd.credentials(repository, {"username": "reader", "password": "hunter22"}),
     ]
     folder = crds_folder()
     verdict = Schemas(version, [f"{folder}/{release}"]).check([Manifest(item, "argocd") for item in made])

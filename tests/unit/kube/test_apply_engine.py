@@ -111,6 +111,21 @@ class Memory(Client):
             self.objects[path] = made
         return new, copy.deepcopy(made)
 
+    def json_patch(self, path: str, operations: Any, dry_run: bool = False) -> dict[str, Any]:
+        self.log.append(f"{'DRY ' if dry_run else ''}PATCH {path}")
+        if path in self.broken:
+            raise self.broken[path]
+        made = copy.deepcopy(self.objects[path])
+        for operation in operations:
+            top, _slash, name = operation["path"].rpartition("/")
+            assert (operation["op"], top) == ("replace", "/metadata")
+            if name == "resourceVersion" and operation["value"] != made["metadata"].get(name, ""):
+                raise Conflict("the object has been modified", status=409, reason="Conflict")
+            made["metadata"][name] = operation["value"]
+        if not dry_run:
+            self.objects[path] = made
+        return made
+
     def delete(self, path: str, uid: str = "", dry_run: bool = False, propagation: str = "") -> bool:
         self.log.append(f"{'DRY ' if dry_run else ''}DELETE {path}")
         if not dry_run:

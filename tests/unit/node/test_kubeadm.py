@@ -116,6 +116,7 @@ class Node(System):
         self.breaks: Callable[[Sequence[str]], str] = lambda argv: ""
         self.seen: dict[str, str] = {}
         self.version = "one"
+        self.others: dict[str, str] = {}
         for path in ("manifests", "pki/etcd", "kubeadm"):
             (folder / "kubernetes" / path).mkdir(parents=True)
         Path(self.places.swaps).write_text("Filename\tType\tSize\tUsed\tPriority\n")
@@ -141,7 +142,9 @@ class Node(System):
         if said:
             return Completed(1, "", said)
         if argv[0] == self.places.kubectl:
-            return self._mirror(argv)
+            return self._servers() if "component=kube-apiserver" in argv else self._mirror(argv)
+        if argv[1:2] == ["upgrade"]:
+            self.make_manifests()
         if argv[1:2] == ["join"]:
             discovery = self.file("kubeadm/discovery.conf")
             self.seen = {"text": discovery.read_text(), "mode": oct(stat.S_IMODE(discovery.stat().st_mode))}
@@ -160,6 +163,12 @@ class Node(System):
         port = self.server.url.rpartition(":")[2]
         for name in COMPONENTS:
             self.file(f"manifests/{name}.yaml").write_text(f"{self.version}\n- --advertise-address=127.0.0.1:{port}#\n")
+
+    def _servers(self) -> Completed:
+        """The API servers of the cluster, this node's too."""
+        images = {"cp-a1": self.file("manifests/kube-apiserver.yaml").read_text().split()[1], **self.others}
+        pods = [{"spec": {"nodeName": name, "containers": [{"image": image}]}} for name, image in images.items()]
+        return Completed(0, json.dumps({"items": pods}), "")
 
     def _mirror(self, argv: Sequence[str]) -> Completed:
         name = next(word for word in argv if word.startswith("kube-") and word != "kube-system").rpartition("-cp-")[0]
@@ -382,3 +391,78 @@ def test_a_host_that_is_taken_out_is_reset_once(node: Node) -> None:
     assert Run(node, state="absent").plan.steps == []
     node.file("pki/ca.crt").unlink(missing_ok=True)
     assert Run(node, state="absent").done() == []
+
+
+OLD, NEW_IMAGE = "registry.k8s.io/kube-apiserver:v1.28.15", "registry.k8s.io/kube-apiserver:v1.29.15"
+UPGRADE = [("kubernetes", "update"), ("static pods", "update")]
+
+
+@pytest.fixture
+def cluster(node: Node) -> Node:
+    """A node whose control plane is 1.28.15, and a kubeadm that makes pods of 1.29.15."""
+    node.version = f"image: {OLD}"
+    Run(node, version="1.28.15").done()
+    node.version = f"image: {NEW_IMAGE}"
+    node.others = {"cp-b1": OLD, "cp-c1": OLD}
+    node.commands.clear()
+    return node
+
+
+def test_the_first_control_plane_of_an_upgrade_applies_it_and_the_others_follow(cluster: Node) -> None:
+    assert Run(cluster, version="1.29.15", inputs="2" * 64, ignored=["Mem", "CreateJob"]).done() == UPGRADE
+    assert verbs(cluster) == ["init phase upload-config", "upgrade apply v1.29.15"]
+    patches = str(cluster.file("kubeadm/patches"))
+    expected = ["--yes", "--patches", patches, "--ignore-preflight-errors=Mem,CreateJob"]
+    assert cluster.commands[-1][4:] == expected
+    # The next run, with the same configuration, finds nothing to do: the pods are those that it would make.
+    assert Run(cluster, version="1.29.15", inputs="2" * 64).done() == []
+
+
+def test_a_control_plane_follows_where_another_one_runs_the_new_version(cluster: Node) -> None:
+    cluster.others["cp-b1"] = NEW_IMAGE
+    Run(cluster, version="1.29.15").done()
+    assert verbs(cluster) == ["init phase upload-config", "upgrade node"]
+    assert "--yes" not in cluster.commands[-1]
+
+
+def test_check_mode_shows_the_upgrade_and_does_nothing(cluster: Node) -> None:
+    run = Run(cluster, check=True, version="1.29.15")
+    assert run.done() == UPGRADE
+    (step,) = [step for step in run.plan.steps if step.kind == "kubernetes"]
+    assert (step.before, step.after) == ({"version": "1.28.15"}, {"version": "1.29.15", "how": "the first one"})
+    assert verbs(cluster) == []
+
+
+def test_without_a_version_what_runs_stays(cluster: Node) -> None:
+    assert Run(cluster).done() == []
+
+
+def test_an_upgrade_that_was_interrupted_after_its_pods_is_done_again_the_same_way(cluster: Node) -> None:
+    def breaks(argv: Sequence[str]) -> str:
+        if argv[1:2] == ["upgrade"]:
+            cluster.make_manifests()
+            return "error: addons could not be applied"
+        return ""
+
+    cluster.breaks = breaks
+    with pytest.raises(PlanFailed, match="kubeadm upgrade on cp-a1: error: addons"):
+        Run(cluster, version="1.29.15").done()
+    cluster.breaks = lambda argv: ""
+    cluster.commands.clear()
+    run = Run(cluster, version="1.29.15")
+    assert run.done() == UPGRADE
+    assert [step.note for step in run.plan.steps if step.kind == "kubernetes"] == ["an earlier attempt was interrupted"]
+    assert verbs(cluster)[-1] == "upgrade apply v1.29.15"
+    assert Run(cluster, version="1.29.15").done() == []
+
+
+def test_a_kubeadm_that_makes_other_pods_than_asked_for_is_an_error(cluster: Node) -> None:
+    with pytest.raises(PlanFailed, match=r"the API server is 1\.29\.15, not 1\.30\.14"):
+        Run(cluster, version="1.30.14").done()
+
+
+def test_an_api_that_does_not_answer_stops_an_upgrade_before_it_begins(cluster: Node) -> None:
+    cluster.breaks = lambda argv: "refused" if "component=kube-apiserver" in argv else ""
+    with pytest.raises(Failure, match="the API server does not answer"):
+        Run(cluster, version="1.29.15").done()
+    assert verbs(cluster) == []

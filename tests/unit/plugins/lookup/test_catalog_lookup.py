@@ -41,12 +41,20 @@ def test_overrides() -> None:
     assert look_up("'containerd'", platform_release="2024.1", platform_catalog_overrides=overrides) == "9"
 
 
+def test_a_step_on_the_way_to_the_kubernetes_of_the_release() -> None:
+    assert look_up("'kubelet'", platform_release="2026.2", platform_kubernetes_minor="1.30").startswith("1.30.")
+    assert look_up("'containerd'", platform_release="2026.2", platform_kubernetes_minor="1.30") == "2.3.4"
+    assert look_up("'kubelet'", platform_release="2026.2", platform_kubernetes_minor="1.35") == "1.35.8"
+    assert look_up("'kubelet'", platform_release="2026.2", platform_kubernetes_minor="") == "1.35.8"
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
         ("'containerd'", {}, "platform_release is not set: one of 2024.1, 2026.2"),
         ("'containerd'", {"platform_release": "2024.2"}, "no catalog for '2024.2'; did you mean"),
         ("'containrd'", {"platform_release": "2024.1"}, "did you mean 'containerd'"),
+        ("'kubelet'", {"platform_release": "2026.2", "platform_kubernetes_minor": "1.3"}, "no Kubernetes 1.3; "),
         ("'kubernetes', image='paws'", {"platform_release": "2024.1"}, "did you mean 'pause'"),
     ],
 )

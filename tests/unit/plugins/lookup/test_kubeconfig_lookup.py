@@ -86,6 +86,23 @@ def test_without_an_authority_there_is_nothing_but_a_plan(known: dict[str, Any])
         look_up(known, NOBODY)
 
 
+def test_clients_take_the_virtual_address_or_a_control_plane_node(known: dict[str, Any], store: Store) -> None:
+    inventory = {
+        **known,
+        "platform_groups": {"control_plane": "masters"},
+        "groups": {"masters": ["a", "b"]},
+        "hostvars": {"a": {"platform_address": "127.0.0.2"}, "b": {"platform_address": "::1"}},
+        "api_lb_virtual_ip": "127.0.0.9",
+    }
+
+    def server(**more: Any) -> str:
+        return str(look_up({**inventory, **more})["clusters"][0]["cluster"]["server"])
+
+    assert server() == "https://127.0.0.9:8443"
+    assert server(api_lb_virtual_ip="") == "https://127.0.0.2:8443"
+    assert server(api_lb_virtual_ip="", hostvars={"a": {}, "b": inventory["hostvars"]["b"]}) == "https://[::1]:8443"
+
+
 def test_no_server_is_an_error(known: dict[str, Any]) -> None:
     with pytest.raises(AnsibleError, match="no API server is named"):
         look_up(known)

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleError
+from ansible.template import trust_as_template
 
 ROLE = Path(__file__).parents[4] / "roles" / "node"
+ROOT = ROLE / "templates" / "root"
 
 
 def load(path: str) -> Any:
@@ -99,3 +101,26 @@ def test_updates_leave_the_platform_alone(node: Callable[..., Any]) -> None:
     assert 'Automatic-Reboot "false"' in config
     assert all(f'"{name}";' in config for name in ("containerd", "kubelet", "etcd", "vault"))
     assert config.count("origin=") == 1
+
+
+def test_telling_a_node_of_others_brings_what_the_role_brings(node: Callable[..., Any]) -> None:
+    """Else the next run of the role would change it again, or restart the firewall."""
+    host = node()
+    (task,) = yaml.safe_load((ROLE / "tasks" / "peers.yml").read_text())
+    asked = task["banking.platform.converge"]
+    assert asked["root"] == []
+    assert set(asked["files"]) == {"/etc/hosts", "/etc/nftables.conf", *_own_files("nftables.service")}
+    firewall = host.templar.template(trust_as_template(asked["files"]["/etc/nftables.conf"]))
+    assert {key: value for key, value in firewall.items() if key != "template"} == host.variable("__node_files")[
+        "/etc/nftables.conf"
+    ]
+    templates = [
+        firewall["template"],
+        *(file["template"] for path, file in asked["files"].items() if path != "/etc/nftables.conf"),
+    ]
+    assert all((ROLE / "templates" / template).is_file() for template in templates)
+    assert host.templar.template(trust_as_template(asked["units"]["nftables.service"]))["restart_on"]
+
+
+def _own_files(unit: str) -> set[str]:
+    return {f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*") if path.parent.name == f"{unit}.d"}
