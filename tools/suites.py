@@ -52,6 +52,13 @@ def _kubeadm() -> str:
     return "" if named else "no kubeadm: set PLATFORM_KUBEADM to folders with one, colons in between"
 
 
+def _bundle() -> str:
+    named = os.environ.get("PLATFORM_BUNDLE", "")
+    if not named or not next(Path(named).glob("kubeadm/*/*/kubeadm"), None):
+        return "no bundle with Kubernetes: set PLATFORM_BUNDLE to its folder (docs/kubernetes.md)"
+    return _lab()
+
+
 def _api() -> str:
     folder = kubernetes_programs()
     absent = [name for name in ("kube-apiserver", "etcd") if not os.access(folder / name, os.X_OK)]
@@ -88,6 +95,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "unit": _nothing,
     "crds": _crds,
     "kubeadm": _kubeadm,
+    "bundle": _bundle,
     "api": _api,
     "vm": _vm,
     "browser": _browser,

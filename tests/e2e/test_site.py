@@ -8,69 +8,17 @@ The tests follow each other, as the runs do.
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.banking.platform.plugins.module_utils.lab import host
+from ansible_collections.banking.platform.tests.e2e.running import NODES, on, play, refused, start
 from ansible_collections.banking.platform.tools.suites import CLONE
 
-NODES = {f"{kind}-{zone}{number}" for zone in "abc" for kind, number in (("cp", 1), ("worker", 1), ("worker", 2))}
-RECAP = re.compile(r"^(\S+) +: +ok=(\d+) +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
-
-
-def start(*argv: str) -> subprocess.Popen[str]:
-    """Start a playbook on the lab."""
-    return subprocess.Popen(
-        ["ansible-playbook", "-i", "inventories/lab", *argv],
-        cwd=CLONE,
-        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def refused(*argv: str) -> str:
-    """Run a playbook that must fail, and return what it said."""
-    program = start(*argv)
-    said = program.communicate()[0]
-    assert program.returncode != 0, f"{argv}\n{said[-6000:]}"
-    return said
-
-
-def play(*argv: str) -> dict[str, int]:
-    """Run a playbook on the lab and return how many tasks changed something on each node.
-
-    Raises:
-        AssertionError: with the end of the output, when the run fails.
-    """
-    program = start(*argv)
-    said = program.communicate()[0]
-    assert program.returncode == 0, f"{argv}\n{said[-9000:]}"
-    return {name: int(changed) for name, _ok, changed, _unreachable, _failed in RECAP.findall(said) if name in NODES}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fresh_lab() -> Iterator[None]:
-    if "lab" in host.labs():
-        # In CI it can only be what an earlier run left behind.
-        if not os.environ.get("CI"):
-            pytest.skip("the lab is up, and these tests need fresh nodes: make lab-down")
-        play("playbooks/lab_down.yml")
-    try:
-        play("playbooks/lab.yml")
-        yield
-    finally:
-        play("playbooks/lab_down.yml")
-    assert "lab" not in host.labs()
+pytestmark = pytest.mark.usefixtures("fresh_lab")
 
 
 def test_check_mode_on_fresh_nodes_shows_what_would_happen() -> None:
@@ -93,11 +41,6 @@ def test_the_second_run_changes_nothing() -> None:
 
 def test_check_mode_agrees_that_there_is_nothing_to_do() -> None:
     assert play("site.yml", "--check") == dict.fromkeys(NODES, 0)
-
-
-def on(node: str, *argv: str) -> str:
-    """Run a command on a node, past Ansible."""
-    return subprocess.run(["podman", "exec", f"lab.{node}", *argv], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_node_that_was_changed_after_the_approval_is_left_alone(tmp_path: Path) -> None:
