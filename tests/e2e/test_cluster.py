@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.bundle, pytest.mark.usefixtures("fresh_lab")]
 BUNDLE = ("-e", f"lab_bundle={os.environ.get('PLATFORM_BUNDLE', '')}")
 CONTROL_PLANE = sorted(name for name in NODES if name.startswith("cp-"))
 SECRET = "default/dearest"
+METRICS = "/var/lib/prometheus/node-exporter/kubernetes-certificates.prom"
 
 
 def play(*argv: str) -> dict[str, int]:
@@ -94,6 +95,22 @@ def test_secrets_are_encrypted_in_etcd_and_the_audit_log_knows_who_made_them_but
     assert {entry["verb"] for entry in entries} == {"create"}
     assert {entry["level"] for entry in entries} == {"Metadata"}
     assert not [log for log in logs if "rosebud" in log or "cm9zZWJ1ZA" in log]
+
+
+def test_certificates_are_renewed_and_the_server_takes_the_new_ones() -> None:
+    serving = (
+        "openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -serial; "
+        "openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -serial"
+    )
+    renew = "/usr/local/libexec/platform/renew-certificates"
+    assert "nothing ends within" in on("cp-b1", renew)
+    before, _ = on("cp-b1", "sh", "-c", serving).split()
+    # As it would be shortly before their end: all of them end within 400 days.
+    on("cp-b1", "sh", "-c", f"sed 's/^days=.*/days=400/' {renew} > /run/renew && bash /run/renew")
+    served, lies_there = on("cp-b1", "sh", "-c", serving).split()
+    assert served == lies_there != before
+    assert "platform_certificate_renewal_failed 0" in on("cp-b1", "cat", METRICS)
+    assert ready_nodes() == NODES
 
 
 def test_pods_are_reached_across_zones() -> None:
