@@ -8,6 +8,7 @@ The tests follow each other, as the runs do. What they measure is printed beside
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -43,12 +44,14 @@ def get(*argv: str, by: str = "cp-b1") -> Any:
 
 
 def until(holds: Callable[[], object], seconds: float = 120) -> float:
-    """Wait for something, and say for how long it was waited."""
+    """Wait for something, and say for how long it was waited. What cannot be asked does not hold yet."""
     began = time.monotonic()
-    while not holds():
+    while True:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            if holds():
+                return time.monotonic() - began
         assert time.monotonic() - began < seconds
         time.sleep(0.5)
-    return time.monotonic() - began
 
 
 def ready_nodes() -> set[str]:
