@@ -10,10 +10,12 @@ representation. Everything that can go wrong comes as `HttpError`.
 from __future__ import annotations
 
 import email.utils
+import importlib.util
 import json
 import os
 import random
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -242,6 +244,11 @@ class Session:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if importlib.util.find_spec("urllib3") is None:
+            raise Failure(
+                f"{name}: {sys.executable} has no package urllib3",
+                "run the task on the controller with ansible_python_interpreter set to ansible_playbook_python",
+            )
         self.urls = [_checked_url(url, name) for url in urls]
         if not self.urls:
             raise Failure(f"{name}: no URL is given", "set url")
@@ -421,7 +428,7 @@ class Session:
         if self._made is None:
             import urllib3
 
-            files = {option: path for option, path in self._files.items() if path}
+            files: dict[str, Any] = {option: path for option, path in self._files.items() if path}
             with self._lock:
                 if self._made is None:
                     self._made = urllib3.PoolManager(

@@ -86,7 +86,10 @@ class _Members(Session):
 
     def passing(self, answer: Answer) -> bool:
         # What a standby says while a new active member is elected; nothing was done then.
-        return super().passing(answer) or (answer.status == 500 and "active cluster node not found" in answer.text)
+        electing = answer.status == 500 and "active cluster node not found" in answer.text
+        # What KV version 2 says for a moment after it was mounted.
+        upgrading = answer.status == 400 and "Upgrading from non-versioned" in answer.text
+        return super().passing(answer) or electing or upgrading
 
 
 def _sealed(status: int, said: str) -> bool:
