@@ -48,11 +48,12 @@ lab-down: venv ## Removes the lab without a trace
 	@ansible-playbook playbooks/lab_down.yml -i inventories/lab
 
 .PHONY: bench
-bench: venv ## The proofs; k8s_apply and converge beside the usual modules (needs kube-apiserver, and the lab)
+bench: venv ## The proofs; k8s_apply, converge, vault_config beside the usual modules (needs kube-apiserver, and the lab)
 	@tools/packages.sh lab
 	@python tests/benchmarks/proofs.py
 	@python tests/benchmarks/kube.py
 	@python tests/benchmarks/nodes.py
+	@python tests/benchmarks/vault.py
 
 .PHONY: lint types unit sanity build integration molecule
 lint: venv ## ruff, yamllint, ansible-lint, shellcheck, syntax of all playbooks

@@ -173,6 +173,22 @@ class Vault:
         }
         return dict(self.session.request("GET", "/v1/sys/health", query=codes).body or {})
 
+    def is_there(self) -> bool:
+        """Whether any member answers and is unsealed: before the first install none does.
+
+        Raises:
+            Untrusted: the wrong CA, which will not go by itself.
+        """
+        for url in self._urls:
+            try:
+                if not self.member(url).seal_status().get("sealed"):
+                    return True
+            except Untrusted:
+                raise
+            except Unreachable:
+                continue
+        return False
+
     # Requests
 
     def read(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

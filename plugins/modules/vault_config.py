@@ -195,7 +195,6 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.banking.platform.plugins.module_utils.http import Unreachable, Untrusted
 from ansible_collections.banking.platform.plugins.module_utils.kube.spec import unpack
 from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
 from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler
@@ -245,26 +244,13 @@ class Run:
         self._reconciler(None)  # what is wrong in itself is said without a server, too
         vault = Vault(self.params)
         try:
-            if self.check and self._not_there(vault):
+            if self.check and not vault.is_there():
                 self._reconciler(None, "an unsealed Vault").make_plan()
                 return
             self._with(VaultApi(vault))
         finally:
             vault.close()
             self.requests = vault.session.requests
-
-    @staticmethod
-    def _not_there(vault: Vault) -> bool:
-        """Whether Vault is still to come, as far as check mode is concerned; the wrong CA will not go by itself."""
-        for url in vault.urls:
-            try:
-                if not vault.member(url).seal_status().get("sealed"):
-                    return False
-            except Untrusted:
-                raise
-            except Unreachable:
-                continue
-        return True
 
     def _with(self, api: VaultApi) -> None:
         reconciler = self._reconciler(api)
@@ -315,13 +301,12 @@ def main() -> None:
     for warning in run.warnings:
         module.warn(warning)
     result = run.result()
-    if failure is None:
-        module.exit_json(**result)
-    # What was only planned has changed nothing.
-    plan = run.reconciler.plan if run.reconciler else None
-    result["changed"] = bool(plan and plan.begun and plan.changed)
-
-    module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)
+    if failure:
+        # What was only planned has changed nothing.
+        plan = run.reconciler.plan if run.reconciler else None
+        result["changed"] = bool(plan and plan.begun and plan.changed)
+        module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -292,7 +292,7 @@ def test_prune_takes_what_is_not_declared_and_only_that(server: Server) -> None:
 
 def test_deletions_come_last_and_backwards(server: Server) -> None:
     configure(server, DECLARED)
-    less = {"policies": [], "auth_methods": [], "entities": [], "groups": []}
+    less: dict[str, Any] = {"policies": [], "auth_methods": [], "entities": [], "groups": []}
     kinds = [kind for _action, kind, _target in steps(configure(server, less, prune=True, prune_protected=True))]
     assert kinds.index("group alias") < kinds.index("group") < kinds.index("entity") < kinds.index("policy")
     assert kinds.index("auth method") < kinds.index("policy")
@@ -302,7 +302,7 @@ def test_a_mount_of_another_type_is_refused_and_made_anew_when_asked(server: Ser
     first = {"secret_engines": [{"type": "kv", "path": "x", "options": {"version": "1"}}]}
     configure(server, first)
     server.client().write("x/a", {"b": "c"})
-    other = {"secret_engines": [{"type": "transit", "path": "x", "keys": [{"name": "k"}]}]}
+    other: dict[str, Any] = {"secret_engines": [{"type": "transit", "path": "x", "keys": [{"name": "k"}]}]}
     failure = refused(server, other)
     assert "secret engine x: type" in failure.cause
     assert "would be lost" in failure.cause
