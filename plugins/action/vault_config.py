@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.banking.platform.plugins.module_utils.kube.spec import pack
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
-from ansible_collections.banking.platform.plugins.module_utils.vault_config import DECLARED
+from ansible_collections.banking.platform.plugins.module_utils.vault_config import DECLARED, SECRETS
 from ansible_collections.banking.platform.plugins.plugin_utils import approved
+from ansible_collections.banking.platform.plugins.plugin_utils.plain_secrets import plain_fields
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -27,6 +31,11 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, variables)
         given = self._task.args
         try:
+            for field, place in plain_fields([given.get(name) for name in DECLARED], SECRETS):
+                display.warning(
+                    f"vault_config: {field} stands in plain text in {place}: "
+                    "encrypt it (ansible-vault encrypt_string), or refer to it (lookup banking.platform.secret)"
+                )
             arguments = {name: value for name, value in given.items() if name not in DECLARED}
             arguments["packed"] = pack([{name: given[name] for name in DECLARED if name in given}])
             held = approved.steps(self, variables)

@@ -652,6 +652,9 @@ KINDS: dict[str, Kind] = {
         ),
     )
 }
+# Every field that is masked, of whichever kind.
+SECRETS = frozenset().union(*(kind.hidden for kind in KINDS.values()))
+
 # The options that declare something.
 DECLARED = (
     "policies",

@@ -485,3 +485,52 @@ def test_the_playbook_masks_and_says_what_next(server: Server, tmp_path: Path) -
     assert server.token not in said.stdout + said.stderr
     log = server.log()
     assert "reviewer-jwt-93ac" not in log
+
+
+def test_a_secret_in_plain_text_is_warned_of(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(server.token)
+    (tmp_path / "password").write_text("pw")
+    key = ["--vault-password-file", str(tmp_path / "password")]
+    encrypted = subprocess.run(
+        ["ansible-vault", "encrypt_string", *key, "jwt-that-was-encrypted", "--name", "hidden"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (tmp_path / "vars.yml").write_text(f"clear: jwt-in-plain-text\n{encrypted}")
+    (tmp_path / "play.yml").write_text(
+        f"""
+- hosts: localhost
+  gather_facts: false
+  vars_files: [vars.yml]
+  tasks:
+    - banking.platform.vault_config:
+        url: [{server.url}]
+        ca_path: {server.ca}
+        token_file: {tmp_path / "t"}
+        auth_methods:
+          - type: kubernetes
+            config:
+              kubernetes_host: https://10.0.0.10:6443
+              disable_local_ca_jwt: true
+              kubernetes_ca_cert: {json.dumps(Authority("k8s").pem)}
+              token_reviewer_jwt: "{{{{ lookup('ansible.builtin.vars', which) }}}}"
+"""
+    )
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+    said = {}
+    for which in ("clear", "hidden"):
+        options = ["-e", f"ansible_python_interpreter={sys.executable}", "-e", f"which={which}"]
+        done = subprocess.run(
+            ["ansible-playbook", "-i", "localhost,", "-c", "local", *key, *options, str(tmp_path / "play.yml")],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stdout
+        said[which] = done.stdout + done.stderr
+    words = " ".join(said["clear"].split())
+    assert "token_reviewer_jwt stands in plain text in vars.yml:1" in words, words
+    assert "plain text" not in said["hidden"]
+    assert "jwt-in-plain" not in said["clear"]

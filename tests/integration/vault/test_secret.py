@@ -103,7 +103,7 @@ def test_two_at_once_agree(kv: Server) -> None:
 
     def one(_number: int) -> str:
         client = client_module.Vault(kv.options())
-        found = ("kv/data/race", {}, 0)  # all of them have seen that there is none
+        found: tuple[str, dict[str, Any], int] = ("kv/data/race", {}, 0)  # all of them have seen that there is none
         return secret._generate(client, "kv/race", found, "password", {})[1]["password"]
 
     with ThreadPoolExecutor(3) as pool:

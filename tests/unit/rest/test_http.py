@@ -100,7 +100,7 @@ def test_one_connection_is_kept(fake: Callable[..., Fake]) -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_tries_again_what_may_be(fake: Callable[..., Fake], status: int) -> None:
-    replies = iter([(status, {}, ""), (status, {}, ""), (200, {}, "{}")])
+    replies: Iterator[Reply] = iter([(status, {}, ""), (status, {}, ""), (200, {}, "{}")])
     server = fake(lambda method, path: next(replies))
     one, pauses = session(server.url)
     assert one.request("PUT", "/x", {}).status == 200
@@ -110,7 +110,7 @@ def test_tries_again_what_may_be(fake: Callable[..., Fake], status: int) -> None
 
 @pytest.mark.parametrize(("status", "times"), [(500, 1), (502, 1), (504, 1), (429, 3), (503, 3), (400, 1), (404, 1)])
 def test_post_is_not_done_twice(fake: Callable[..., Fake], status: int, times: int) -> None:
-    replies = iter([(status, {}, '{"errors": ["no"]}')] * 2 + [(200, {}, "{}")])
+    replies: Iterator[Reply] = iter([(status, {}, '{"errors": ["no"]}')] * 2 + [(200, {}, "{}")])
     server = fake(lambda method, path: next(replies))
     one, _pauses = session(server.url)
     if times == 1:
@@ -136,7 +136,7 @@ def test_a_lost_connection(fake: Callable[..., Fake]) -> None:
 
 
 def test_retry_after_is_obeyed_and_the_deadline_kept(fake: Callable[..., Fake]) -> None:
-    replies = iter([(429, {"Retry-After": "7"}, "{}"), (200, {}, "{}")])
+    replies: Iterator[Reply] = iter([(429, {"Retry-After": "7"}, "{}"), (200, {}, "{}")])
     one, pauses = session(fake(lambda method, path: next(replies)).url, retry_for=60)
     one.get("/x")
     assert pauses == [7.0]
