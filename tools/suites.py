@@ -59,6 +59,13 @@ def _bundle() -> str:
     return _lab()
 
 
+def openapi_folder() -> Path | None:
+    """Find the folder of the vendors' API descriptions: $PLATFORM_OPENAPI, or shared/openapi beside the clone."""
+    named = os.environ.get("PLATFORM_OPENAPI")
+    folder = Path(named) if named else CLONE.parent / "shared" / "openapi"
+    return folder if folder.is_dir() else None
+
+
 def _api() -> str:
     folder = kubernetes_programs()
     absent = [name for name in ("kube-apiserver", "etcd") if not os.access(folder / name, os.X_OK)]
