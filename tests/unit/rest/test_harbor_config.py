@@ -8,13 +8,18 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.banking.platform.plugins.module_utils import harbor_config
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
+from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler
 from ansible_collections.banking.platform.plugins.modules.harbor_config import Run
 from ansible_collections.banking.platform.tests.unit.rest.harbor import PASSWORD, USER, Description, Harbor
 from ansible_collections.banking.platform.tools.suites import openapi_folder
@@ -250,9 +255,11 @@ def test_everything_twice_and_check_mode_before(harbor: Harbor, kv: Kv) -> None:
     assert all(policy["deletion"] for policy in harbor.policies.values() if policy["name"] == "second-site")
 
 
-def test_what_has_to_come_first_comes_first(harbor: Harbor, kv: Kv) -> None:
-    done = steps(configure(harbor, ALL))
-    place = {line.split(" ", 1)[1]: number for number, line in enumerate(done)}
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_has_to_come_first_comes_first(backwards: bool) -> None:
+    wishes = harbor_config.wishes_of(ALL)
+    plan = Reconciler(None, wishes[::-1] if backwards else wishes).make_plan()
+    place = {f"{step.kind} {step.target}": number for number, step in enumerate(plan.steps)}
     assert place["registry hub"] < place["project cache"] < place["retention cache"]
     assert place["registry second"] < place["replication second-site"]
     assert place["project payments"] < place["project robot payments/ci"]
@@ -452,6 +459,27 @@ def test_wrong_log_in(harbor: Harbor) -> None:
     said = refused(harbor, {"registries": []}, robot_secrets=None, password="wrong-password", prune=True)
     assert "401: unauthorized" in said
     assert "wrong-password" not in said
+
+
+def test_the_playbook_masks_and_changes_once(harbor: Harbor, tmp_path: Path) -> None:
+    options = {"url": harbor.url, "username": USER, "password": PASSWORD, "registries": ALL["registries"]}
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"banking.platform.harbor_config": options}]}]
+    (tmp_path / "play.yml").write_text(json.dumps(play))
+    argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    for changes in (1, 0):
+        said = subprocess.run(
+            [*argv, "-vvv", "--diff", str(tmp_path / "play.yml")],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"},
+        )
+        assert said.returncode == 0, said.stdout[-2000:]
+        assert f"changed={changes} " in said.stdout
+        told = said.stdout + said.stderr
+        assert "access_secret stands in plain text in play.yml" in told
+        assert "hub-secret-value" not in told
+        assert PASSWORD not in told
 
 
 # Without a description
