@@ -645,12 +645,18 @@ def api_virtual_ip(platform: Platform) -> Iterator[Finding]:
         ends = _range(entry)
         if ends is not None and _within(address, ends):
             yield finding(f"{address} lies in metallb_pool ({entry}), which gives it away", "take it out of the pool")
+    if platform.variables.get("api_lb_bgp"):
+        # Routers are told where it is: it may be any address.
+        if address.version != 4:
+            yield finding(f"{address} is announced by BGP, which the role does for IPv4 only", "set an IPv4 address")
+        return
     servers = [of_nodes[name] for name in members if name in of_nodes]
     around = _around([server for server in servers if server.version == address.version])
     if around is not None and address not in around:
         yield finding(
             f"{address} lies outside of {around}, the smallest network around the control-plane nodes",
-            "set it to a free address in there: only from there can it move to each of them",
+            "set it to a free address in there, from where it can move to each of them; or say in api_lb_bgp which routers "
+            "hear of it",
         )
 
 

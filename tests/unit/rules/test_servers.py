@@ -265,6 +265,12 @@ REFUSED = [
         "error",
         ["lies in kubernetes_service_cidr (10.20.0.0/24)"],
     ),
+    (
+        "api-virtual-ip",
+        {"api_lb_virtual_ip": "fd00::10", "api_lb_bgp": {"asn": 64512, "routers": []}},
+        "error",
+        ["fd00::10 is announced by BGP, which the role does for IPv4 only"],
+    ),
     ("load-balancer", {"kubernetes_cloud_provider": "openstack"}, "error", ["'openstack' and MetalLB"]),
     ("load-balancer", {"metallb_enabled": False}, "error", ["nothing gives it an address"]),
     ("metallb-pool", {"metallb_pool": []}, "warning", ["it is empty"]),
@@ -354,6 +360,13 @@ PASSES = [
     ("cluster-networks", {"kubernetes_pod_cidr": "10.244.0.0/20", "kubernetes_service_cidr": "10.244.16.0/20"}),
     ("cluster-networks", {"kubernetes_pod_cidr": "fd00:10::/56", "kubernetes_service_cidr": "10.96.0.0/16"}),
     ("api-virtual-ip", {"api_lb_virtual_ip": "10.20.3.254"}),
+    (
+        "api-virtual-ip",
+        {
+            "api_lb_virtual_ip": "10.99.0.10",
+            "api_lb_bgp": {"asn": 64512, "routers": [{"address": "10.20.1.1", "asn": 64513}]},
+        },
+    ),
     ("api-virtual-ip", {"api_lb_virtual_ip": "", "environment": "staging"}),
     ("load-balancer", {"metallb_enabled": False, "kubernetes_cloud_provider": "openstack"}),
     ("load-balancer", {"metallb_enabled": False, "istio_enabled": False}),
