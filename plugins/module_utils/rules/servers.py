@@ -655,7 +655,7 @@ def api_virtual_ip(platform: Platform) -> Iterator[Finding]:
     if around is not None and address not in around:
         yield finding(
             f"{address} lies outside of {around}, the smallest network around the control-plane nodes",
-            "set it to a free address in there, from where it can move to each of them; or say in api_lb_bgp which routers "
+            "set it to a free address in there, from where it can move to each; or say in api_lb_bgp which routers "
             "hear of it",
         )
 
