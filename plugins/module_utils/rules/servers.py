@@ -472,6 +472,21 @@ def data_volumes_tang(platform: Platform) -> Iterator[Finding]:
 # --- etcd and networks ------------------------------------------------------------------------------------------------
 
 
+@rule("etcd-members")
+def etcd_members(platform: Platform) -> Iterator[Finding]:
+    """One more makes an even number that survives no more, and a majority larger: etcd.io/docs/v3.5/faq."""
+    count = len(platform.groups.get("etcd", ()))
+    if platform.enabled("etcd") and count and count % 2 == 0:
+        yield Finding(
+            "error",
+            "etcd",
+            "platform_groups.etcd",
+            f"{count} members survive the loss of {(count - 1) // 2}, no more than {count - 1} would",
+            "take one out of the group that platform_groups.etcd names, or put another one in",
+            "etcd-members",
+        )
+
+
 @rule("etcd-quota")
 def etcd_quota(platform: Platform) -> Iterator[Finding]:
     """A full disk loses more than a quota that is reached: beside the database there must be room for its copy."""

@@ -249,6 +249,12 @@ REFUSED = [
         "error",
         ["enough for 8 nodes of 1 address each, there are 12", "/28 or shorter"],
     ),
+    (
+        "etcd-members",
+        {"groups": {**GROUPS, "etcd": [*GROUPS["control_plane"], "worker-a1"]}},
+        "error",
+        ["4 members survive the loss of 1, no more than 3 would"],
+    ),
     ("api-virtual-ip", {"api_lb_virtual_ip": ""}, "warning", ["one of 3 API servers"]),
     ("api-virtual-ip", {"api_lb_virtual_ip": "10.20.0.10/24"}, "error", ["'10.20.0.10/24' is no address"]),
     ("api-virtual-ip", {"api_lb_virtual_ip": "10.20.1.21"}, "error", ["10.20.1.21 is the address of worker-a1"]),
@@ -359,6 +365,7 @@ PASSES = [
     ("etcd-quota", {"etcd_quota": "8Gi", "etcd_disk": "24Gi"}),
     ("cluster-networks", {"kubernetes_pod_cidr": "10.244.0.0/20", "kubernetes_service_cidr": "10.244.16.0/20"}),
     ("cluster-networks", {"kubernetes_pod_cidr": "fd00:10::/56", "kubernetes_service_cidr": "10.96.0.0/16"}),
+    ("etcd-members", {"groups": {**GROUPS, "etcd": GROUPS["control_plane"][:1]}}),
     ("api-virtual-ip", {"api_lb_virtual_ip": "10.20.3.254"}),
     (
         "api-virtual-ip",
