@@ -85,6 +85,8 @@ class Kind:
         create_only: fields that only count when the thing is made.
         immutable: fields that cannot be changed: a difference is refused.
         unread: fields that the server never gives back: written with the rest, and by themselves only on demand.
+        resend: whether a change has to say again what is unread, since it replaces the thing as a whole. Elsewhere a
+            change of something else leaves it: it may have been rotated since.
         secret: fields that are masked. What is unread is, too.
         ordered: lists whose order counts.
         parent: the kind that a thing lies in, and the fields of the key that are the parent's key.
@@ -117,6 +119,7 @@ class Kind:
     create_only: frozenset[str] = frozenset()
     immutable: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
+    resend: bool = False
     secret: frozenset[str] = frozenset()
     ordered: frozenset[str] = frozenset()
     parent: tuple[str, tuple[str, ...]] | None = None
@@ -553,7 +556,7 @@ class Reconciler:
         else:
             method, path = kind.update
             known = {name: value for name, value in wanted.items() if name not in kind.create_only}
-            if not self._update_secrets:
+            if not self._update_secrets and not kind.resend:
                 known = {name: value for name, value in known.items() if name not in kind.unread}
             body = kind.update_body(known, actual)
             self._api.request(method, kind.path(path or kind.item, {**actual, **wanted}), body)

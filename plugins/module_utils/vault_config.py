@@ -492,7 +492,7 @@ KINDS: dict[str, Kind] = {
             check=_policy_check,
         ),
         _mount_kind(_AUTH, "sys/auth", "every role in it and every token of it"),
-        _single("auth config", "auth/{mount}/config", _AUTH, unread=_TOKEN_SECRETS),
+        _single("auth config", "auth/{mount}/config", _AUTH, unread=_TOKEN_SECRETS, resend=True),
         _child("auth role", "auth/{mount}/role", _AUTH, unread=frozenset({"role_id"})),
         _child("certificate role", "auth/{mount}/certs", _AUTH),
         _mount_kind(_ENGINE, "sys/mounts", "everything that is kept in it"),

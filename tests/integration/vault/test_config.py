@@ -178,6 +178,14 @@ def test_drift_is_put_back_and_shown(server: Server) -> None:
     assert not configure(server, DECLARED).result()["changed"]
 
 
+def test_a_change_of_an_auth_method_keeps_its_secret(server: Server) -> None:
+    declared = {"auth_methods": [copy.deepcopy(DECLARED["auth_methods"][0])]}
+    configure(server, declared)
+    declared["auth_methods"][0]["config"]["kubernetes_host"] = "https://10.0.0.11:6443"
+    assert steps(configure(server, declared)) == [("update", "auth config", "kubernetes")]
+    assert (server.client().data("auth/kubernetes/config") or {})["token_reviewer_jwt_set"] is True
+
+
 def test_pki_chain_and_issued_certificate(server: Server, tmp_path: Path) -> None:
     configure(server, DECLARED)
     client = server.client()
@@ -243,8 +251,11 @@ def test_dynamic_credentials_of_a_real_database(server: Server, postgres: Postgr
     made = server.client().data("database/creds/reader") or {}
     assert postgres.ask("select current_user", made["username"], made["password"]) == made["username"]
     assert not configure(server, declared).result()["changed"]
-    # What cannot be read back is written again on demand only.
+    # What cannot be read back is written again on demand only, and a change of something else leaves it as it is.
     connection = declared["secret_engines"][0]["connections"][0]
+    connection.update(allowed_roles=["reader", "writer"], password="not-the-password")
+    assert steps(configure(server, declared)) == [("update", "database connection", "database/core")]
+    assert (server.client().data("database/creds/reader") or {})["username"]
     postgres.ask("alter role admin password 'newpw-55d0c2'")
     connection["password"] = "newpw-55d0c2"
     assert not configure(server, declared).result()["changed"]

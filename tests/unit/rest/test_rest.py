@@ -9,6 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -254,6 +255,16 @@ def test_secrets(double: Double) -> None:
     next(iter(double.registries.values()))["url"] = "https://other"
     run(double, wishes(secret="third-password"))
     assert next(iter(double.registries.values()))["secret"] == "another-password"
+
+
+def test_a_change_that_replaces_all_says_the_secret_again(double: Double) -> None:
+    wanted = wishes(secret="hub-password")
+    run(double, wanted)
+    next(iter(double.registries.values()))["url"] = "https://other"
+    wanted[-1].kind = replace(REGISTRY, resend=True)
+    wanted[-1].things[0]["secret"] = "new-password"  # type: ignore[index]
+    run(double, wanted)
+    assert next(iter(double.registries.values()))["secret"] == "new-password"
 
 
 def test_a_failure_in_the_middle(double: Double) -> None:
