@@ -34,7 +34,7 @@ check: venv ## The fast tests: lint, types, syntax, unit (under 3 minutes)
 
 .PHONY: test
 test: venv ## All tests: check, sanity, build, integration, Molecule, lab (REQUIRE=lab,api: no skips there)
-	@tools/packages.sh check lab vm browser registry
+	@tools/packages.sh check lab vm browser registry vault
 	@$(test)
 
 .PHONY: lab
@@ -48,11 +48,12 @@ lab-down: venv ## Removes the lab without a trace
 	@ansible-playbook playbooks/lab_down.yml -i inventories/lab
 
 .PHONY: bench
-bench: venv ## The proofs; k8s_apply and converge beside the usual modules (needs kube-apiserver, and the lab)
+bench: venv ## The proofs; k8s_apply, converge, vault_config beside the usual modules (needs kube-apiserver, and the lab)
 	@tools/packages.sh lab
 	@python tests/benchmarks/proofs.py
 	@python tests/benchmarks/kube.py
 	@python tests/benchmarks/nodes.py
+	@python tests/benchmarks/vault.py
 
 .PHONY: lint types unit sanity build integration molecule
 lint: venv ## ruff, yamllint, ansible-lint, shellcheck, syntax of all playbooks
@@ -67,7 +68,7 @@ sanity: venv ## ansible-test sanity
 build: venv ## The collection as an archive in build/, installed from it and called once
 	@$(test) build
 integration: venv ## Integration tests
-	@tools/packages.sh lab vm browser registry
+	@tools/packages.sh lab vm browser registry vault
 	@$(test) integration
 molecule: venv ## The Molecule scenario of each role (one: make molecule SCENARIO=node)
 	@tools/packages.sh lab

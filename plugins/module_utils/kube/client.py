@@ -11,29 +11,29 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, List, TypeVar  # List: the client has a method of the name `list`
+from typing import Any, List  # List: the client has a method of the name `list`
 from urllib.parse import quote, urlencode
 
+from ansible_collections.banking.platform.plugins.module_utils.http import (
+    AGAIN,
+    MOST_INTERNAL_ERRORS,
+    PARALLEL,
+    Item,
+    Result,
+    pause_before,
+    root_of,
+    side_by_side,
+    words_of,
+)
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
 FIELD_MANAGER = "banking.platform"
 
-# Worth another attempt: the server says so itself, or a proxy before it does.
-_AGAIN = (429, 500, 502, 503, 504)
-# A 500 that is not a webhook's which isn't up yet seldom heals.
-_MOST_INTERNAL_ERRORS = 4
 _PAGE = 500
-_PARALLEL = 8
-_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class ApiError(Failure):
@@ -133,7 +133,7 @@ class Client:
         self,
         connect: Callable[[], Connection],
         retry_for: float = 60,
-        parallel: int = _PARALLEL,
+        parallel: int = PARALLEL,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -144,7 +144,7 @@ class Client:
         self._connection = connect()
         self._pool = self._connection.manager(parallel)
         self._reached = False
-        self._stopped = False
+        self._stopped = threading.Event()
 
     @property
     def url(self) -> str:
@@ -267,41 +267,7 @@ class Client:
         Raises:
             Unreachable: the server is gone; what had not begun is left.
         """
-        todo = list(items)
-        if len(todo) < 2:
-            return [self._guarded(work, item) for item in todo]
-        gone = threading.Event()
-
-        def one(item: Item) -> Result | Failure:
-            if gone.is_set():
-                return Failure("not begun: the server is gone")
-            try:
-                return self._guarded(work, item)
-            except Unreachable:
-                gone.set()
-                raise
-
-        with ThreadPoolExecutor(min(self.parallel, len(todo))) as pool:
-            futures: List[Future[Result | Failure]] = [pool.submit(one, item) for item in todo]
-            wait(futures, return_when=FIRST_EXCEPTION)
-            broken = next(filter(None, (future.exception() for future in futures if future.done())), None)
-            if broken:
-                self._stopped = True
-                for future in futures:
-                    future.cancel()
-        self._stopped = False
-        if broken:
-            raise broken
-        return [future.result() for future in futures]
-
-    @staticmethod
-    def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
-        try:
-            return work(item)
-        except Unreachable:
-            raise
-        except Failure as failure:
-            return failure
+        return side_by_side(work, items, self.parallel, Unreachable, self._stopped)
 
     # One request
 
@@ -344,7 +310,7 @@ class Client:
                 failure: ApiError = self._unreachable(connection, method, path, error)
                 # A certificate that isn't trusted will not be by waiting; nor is there sense in waiting long for a
                 # server that was not there in the first place.
-                if isinstance(_root(error), urllib3.exceptions.SSLError):
+                if isinstance(root_of(error), urllib3.exceptions.SSLError):
                     raise failure from error
                 if not self._reached:
                     deadline = min(deadline, self._clock() + max(0.0, 5 - attempt))
@@ -357,25 +323,20 @@ class Client:
                     refreshed = True
                     self._refresh(connection)
                     continue
-                if answer.status not in _AGAIN or (answer.status == 429 and not retry_busy):
+                if answer.status not in AGAIN or (answer.status == 429 and not retry_busy):
                     raise failure
                 if "failed to create typed patch object" in failure.cause:
                     raise failure  # what older servers say, as 500, of a field that they don't know
+                # A 500 that is not a webhook's which isn't up yet.
                 internal += answer.status == 500 and "webhook" not in failure.cause
-                if internal > _MOST_INTERNAL_ERRORS:
+                if internal > MOST_INTERNAL_ERRORS:
                     raise failure
                 hint = answer.headers.get("Retry-After") or ""
             attempt += 1
-            pause = self._pause(attempt, hint)
-            if self._stopped or self._clock() + pause > deadline:
+            pause = pause_before(attempt, hint)
+            if self._stopped.is_set() or self._clock() + pause > deadline:
                 raise failure
             self._sleep(pause)
-
-    @staticmethod
-    def _pause(attempt: int, hint: str) -> float:
-        if hint.isdigit():
-            return float(hint)
-        return min(_LONGEST_PAUSE, _PAUSE * 2 ** min(attempt - 1, 10)) * (0.5 + random.random() / 2)  # noqa: S311
 
     def _refresh(self, used: Connection) -> None:
         """Ask for credentials anew, once for all the requests that the old ones were refused for."""
@@ -388,20 +349,13 @@ class Client:
 
     @staticmethod
     def _unreachable(connection: Connection, method: str, path: str, error: Exception) -> Unreachable:
-        root = _root(error)
-        why = re.sub(r"^.*?(?:object|HTTPSConnection|HTTPConnection)[^>]*>?: ", "", str(root)) or type(root).__name__
         return Unreachable(
-            f"the API server {connection.url} cannot be reached: {why}",
+            f"the API server {connection.url} cannot be reached: {words_of(error)}",
             "check that it runs, and kubeconfig, context or host; behind a proxy, proxy and no_proxy",
             method=method,
             path=path,
             reason="Unreachable",
         )
-
-
-def _root(error: Exception) -> Exception:
-    reason = getattr(error, "reason", None)
-    return _root(reason) if isinstance(reason, Exception) else error
 
 
 def _dry(query: dict[str, str], dry_run: bool) -> dict[str, str]:
