@@ -175,7 +175,9 @@ def main() -> None:
         run.make_plan()
         if not module.check_mode:
             run.plan.apply()
-        module.exit_json(**run.plan.result(), deferred=run.deferred, **run.output)
+        result = run.plan.result()
+        result["deferred"] = [*run.deferred, *result.get("deferred", [])]
+        module.exit_json(**result, **run.output)
     except Failure as failure:
         result = run.plan.result() if run else {"plan": []}
         result["changed"] = run is not None and run.plan.begun and run.plan.changed

@@ -9,6 +9,7 @@ import base64
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,19 @@ def test_shares_come_one_after_the_other_and_from_several_places(
     assert actions(run) == ["update"]
     assert not run.output.get("progress")
     assert actions(bank.run("unsealed")) == ["none"]
+
+
+def test_the_module_says_the_same(bank: Bank) -> None:
+    asked = {"state": "stepped_down", "url": [bank.server.url], "ca_path": str(bank.server.ca), "member": "https://x:1"}
+    argv = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        "operator.yml",
+        "-e",
+        json.dumps({"operate": asked}),
+    ]
+    done = subprocess.run(argv, cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "changed=0" in done.stdout
 
 
 def test_another_encryption_key_comes_when_the_last_one_is_old(bank: Bank) -> None:
