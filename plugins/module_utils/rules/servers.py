@@ -26,7 +26,7 @@ END_DAYS = 90  # before the end of a release; an upgrade of all zones needs that
 ACCEPTANCE = "{reason: <why>, approved_by: <who>, until: <YYYY-MM-DD>}"
 RISKS = ("vault_on_control_plane", "chaos_in_production")
 
-SEALS = ("shamir", "transit", "pkcs11")
+SEALS = ("shamir", "transit", "pkcs11", "static")
 FLAVORS = ("vault", "openbao")
 # How the lookup of secrets is told where one lies.
 REFERENCE = re.compile(r"(file|env|vault):.+")
@@ -345,6 +345,19 @@ def vault_seal(platform: Platform) -> Iterator[Finding]:
             "vault_seal",
             "an HSM unseals Vault Enterprise only, and vault_licence is empty",
             "set vault_licence to the reference of one, vault_flavor to openbao, or vault_seal to shamir",
+        )
+    if seal == "static":
+        if flavor == "vault":
+            yield finding(
+                "vault_seal",
+                "a seal whose key lies on the server is OpenBao's only",
+                "set vault_flavor to openbao, or vault_seal to shamir or transit",
+            )
+        yield finding(
+            "vault_seal",
+            "the key that unseals lies on the servers themselves: who has a server and its disk has all secrets",
+            "set it to shamir, transit or pkcs11",
+            _worst(platform),
         )
     if seal == "transit":
         host = re.sub(r"^[a-z]+://|[:/][^]]*$", "", address).strip("[]")

@@ -158,6 +158,7 @@ REFUSED = [
     ("image-tag", {"some_images": {"core": "a/core:latest", "job": "a/job:1"}}, "error", ["'a/core:latest'"]),
     ("image-tag", {"some_list": [{"image": "a/b:latest"}]}, "error", ["'a/b:latest'"]),
     ("vault-seal", {"vault_seal": "pkcs11"}, "error", ["Enterprise only", "openbao"]),
+    ("vault-seal", {"vault_seal": "static", "vault_flavor": "openbao"}, "error", ["lies on the servers themselves"]),
     ("vault-seal", {"vault_seal": "transit"}, "error", ["no other Vault is named"]),
     (
         "vault-seal",
