@@ -259,6 +259,7 @@ def test_where_the_clusters_authority_is_a_certificate_is_signed_for_the_run(com
     component.done()
     without, signed, named = (sent.get("kubeconfig") for sent in component.sent)
     assert (without, named) == (None, "/etc/kubeconfig")
+    assert signed
     assert signed["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:8443"
     assert signed["users"][0]["user"]["client-certificate-data"]
 

@@ -139,7 +139,7 @@ def test_an_application_that_never_comes_is_said(called: Called) -> None:
 def test_a_wait_for_an_application_says_every_20_seconds_what_is_left(
     called: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, said = [0.0], []
+    now, said = [0.0], list[str]()
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
     monkeypatch.setattr(gate, "time", clock)
     monkeypatch.setattr(gate.display, "display", said.append)
