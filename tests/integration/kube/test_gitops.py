@@ -190,6 +190,7 @@ def test_a_run_commits_every_component_beside_another_writer(platform: Platform)
     runs = platform.git("log", "--format=%(trailers:key=Platform-Run,valueonly,separator=)", "main", "--", "prod")
     (run,) = set(runs.split())
     assert run.split("/")[1] == str(running.pid)
+    platform.variables["run"] = run
     # Nothing went past Git but what Argo CD is told by us alone.
     listed = platform.cluster.get("/api/v1/namespaces/kube-system/configmaps")["items"]
     assert {item["metadata"]["name"] for item in listed} >= {"platform-inventory-gitops"}
@@ -210,4 +211,34 @@ def test_a_second_run_commits_nothing(platform: Platform) -> None:
     head = platform.git("rev-parse", "main")
     results = platform.run("platform")
     assert [one.get("plan") for one in results if one.get("changed")] == []
+    assert platform.git("rev-parse", "main") == head
+
+
+def test_check_mode_is_the_report_of_drift_and_a_rollback_ends_it(platform: Platform) -> None:
+    path = "components/03-tenancy/banking-data/resourcequota-namespace.yaml"
+    before = platform.files()
+    hand = GitTree(platform.repository, str(platform.folder / "hand"))
+    hand.write([path], {path: before[path].replace("banking-data", "somebody-elses").encode()}, "by hand")
+    by_hand = platform.files()
+    assert by_hand != before
+
+    reported = [step for one in platform.run("platform", "--check", "--diff") for step in one.get("plan") or ()]
+    assert [(step["action"], step["target"]) for step in reported] == [("update", path)]
+    planned = platform.run("rollback", "--check", platform_revision=platform.variables["run"])[-1]
+    assert [(step["action"], step["target"]) for step in planned["plan"]] == [("update", path)]
+    assert platform.files() == by_hand
+
+    gone_back = platform.run("rollback", platform_revision=platform.variables["run"])[-1]
+    assert gone_back["changed"]
+    assert platform.files() == before
+    assert platform.commits()[0] == f"Roll back to {gone_back['to'][:12]}"
+    assert platform.run("rollback", platform_revision=platform.variables["run"])[-1]["changed"] is False
+
+
+def test_a_revision_that_is_not_there_is_said_and_changes_nothing(platform: Platform) -> None:
+    head = platform.git("rev-parse", "main")
+    process = platform.start("rollback", platform_revision="ops1/1/2")
+    out, _errors = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "'ops1/1/2' names no commit and no run in the history of main - next: take one of `git log`" in out
     assert platform.git("rev-parse", "main") == head
