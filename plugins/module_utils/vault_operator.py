@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, List
 
-from ansible_collections.banking.platform.plugins.module_utils.http import HttpError, Unreachable, Untrusted
+from ansible_collections.banking.platform.plugins.module_utils.http_session import HttpError, Unreachable, Untrusted
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
 

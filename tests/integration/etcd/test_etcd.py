@@ -121,14 +121,17 @@ def test_a_drill_measures_etcd_and_the_virtual_address_in_the_record_of_the_run(
     etcd.play("playbooks/cluster.yml", "--tags", "api_lb")
     etcd.play("tests/integration/api_lb/api_servers.yml")
     virtual = f"{NET}.0.10"
-    holders = lambda: [node for node in NODES if virtual in etcd.on(node, "ip -brief address")]  # noqa: E731
+
+    def holders() -> list[str]:
+        return [node for node in NODES if virtual in etcd.on(node, "ip -brief address")]
+
+    def routes() -> str:
+        route = ["ip", "-n", f"{NAME}.router", "route"]
+        return subprocess.run(route, capture_output=True, text=True, check=True).stdout
+
     until(lambda: len(holders()) == 1)
     (holder,) = holders()
-    until(
-        lambda: (
-            virtual in subprocess.run(["ip", "-n", f"{NAME}.router", "route"], capture_output=True, text=True).stdout
-        )
-    )
+    until(lambda: virtual in routes())
     drill = ("playbooks/drill_zone_loss.yml", "-e", f"zone=zone-{holder[3]}", "-e", "platform_drill_hold=8")
     etcd.play(*drill, "-e", "platform_drill_api=true")
     run = json.loads((CLONE / "build/inventory/runs/latest/run.json").read_text())

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.banking.platform.plugins.module_utils.http import Untrusted
+from ansible_collections.banking.platform.plugins.module_utils.http_session import Untrusted
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.module_utils.vault import Sealed, Vault
 from ansible_collections.banking.platform.plugins.module_utils.vault_operator import Operator
