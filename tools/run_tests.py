@@ -282,7 +282,7 @@ def build() -> list[Case]:
 
 def integration() -> list[Case]:
     """Tests against real parts."""
-    return pytest_cases("integration", "tests/integration", timeout=2400)
+    return pytest_cases("integration", "tests/integration", timeout=3300)
 
 
 def molecule(scenario: str = "") -> list[Case]:

@@ -19,7 +19,7 @@ from ansible_collections.banking.platform.plugins.module_utils.plan import Failu
 from ansible_collections.banking.platform.plugins.plugin_utils import argocd
 from ansible_collections.banking.platform.plugins.plugin_utils.declarations import Roles, Settings
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
-from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects, client_of
+from ansible_collections.banking.platform.plugins.plugin_utils.kube import SLICE, apply_objects, client_of
 
 display = Display()
 
@@ -120,13 +120,16 @@ class ActionModule(ActionBase):
 def _await(client: Client, component: str, timeout: float) -> None:
     """Wait for the Application of a component that is new in Git: ArgoCD makes it, when it has looked."""
     deadline = time.monotonic() + timeout
-    asked = False
+    asked, said = False, -SLICE
     while client.find(argocd.path(component)) is None:
         if not asked and client.find(argocd.path(argocd.ROOT)):
             argocd.refresh(client, argocd.ROOT)
             asked = True
-            display.display(f"{component}: waiting for ArgoCD to make its Application, {timeout:.0f} s at most")
-        if time.monotonic() > deadline:
+        left = deadline - time.monotonic()
+        if timeout - left >= said + SLICE:
+            said = timeout - left
+            display.display(f"{component}: waiting for ArgoCD to make its Application, {max(0.0, left):.0f} s left")
+        if left < 0:
             raise Failure(
                 f"{component}: ArgoCD has made no Application of it",
                 f"look at the Application {argocd.NAMESPACE}/{argocd.ROOT} (playbooks/platform.yml makes it)",

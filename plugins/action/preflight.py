@@ -29,6 +29,8 @@ from ansible_collections.banking.platform.plugins.plugin_utils.declarations impo
     Settings,
     raw_variables,
 )
+from ansible_collections.banking.platform.plugins.plugin_utils.delivery import WAYS
+from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import repository_from
 
 
 class ActionModule(ActionBase):
@@ -108,6 +110,7 @@ class ActionModule(ActionBase):
                 *wrong,
                 *unusable,
                 *_plan(settings(CONTROLLER), environment),
+                *_repository(settings(CONTROLLER), environment),
                 *servers.unknown_variables(given, roles.known | set(variables_of_all), prefixes),
             ],
             arguments["survives"] or proofs.survives_by_default(zones),
@@ -124,6 +127,26 @@ def _plan(settings: Settings, environment: str) -> list[Finding]:
     except Failure as failure:
         cause = failure.cause.removeprefix("platform_plan: ")
         return [Finding("error", environment, "platform_plan", cause, failure.next_step, rule="plan")]
+    return []
+
+
+def _repository(settings: Settings, environment: str) -> list[Finding]:
+    """What keeps components from being committed: the last stage of a run would find it, hours later."""
+    if (settings.get("platform_delivery") or WAYS[0]) != "gitops":
+        return []
+    given = settings.get("platform_git") or {}
+    try:
+        if not isinstance(given, Mapping):
+            return []  # mistyped, and said to be
+        repository = repository_from(given)
+    except Failure as failure:
+        cause = failure.cause.removeprefix("platform_git: ")
+        next_step = "write {url, branch, path}, or set platform_delivery to direct or render (docs/gitops.md)"
+        next_step = f"{failure.next_step}: {next_step}" if "url" in cause else failure.next_step
+        return [Finding("error", environment, "platform_git", cause, next_step, rule="gitops")]
+    if repository.username and not repository.password:
+        cause = f"the password of {repository.username} is empty: nothing can be pushed unless the server asks for none"
+        return [Finding("warning", environment, "platform_git.password", cause, "set it for the run", rule="gitops")]
     return []
 
 

@@ -70,13 +70,14 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
-from ansible_collections.banking.platform.plugins.module_utils.http import HttpError
+from ansible_collections.banking.platform.plugins.module_utils.http_session import HttpError
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.module_utils.vault import CONNECTION, Vault
 
 display = Display()
 
-_LENGTH, _SHORTEST = 32, 12
+_LENGTH = 32
+_SHORTEST = 12
 _ALPHABET = string.ascii_letters + string.digits
 _TO_COME = "generated-when-the-run-is-for-real"
 _DEFERRED = "deferred: an unsealed Vault"

@@ -19,7 +19,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from ansible_collections.banking.platform.plugins.module_utils.http import Answer, Item, NotFound, Result
+from ansible_collections.banking.platform.plugins.module_utils.http_session import Answer, Item, NotFound, Result
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure, Plan, PlanFailed, Step
 
 Key = tuple[str, ...]

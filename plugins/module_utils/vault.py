@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, List  # List: the client has a method of the name `list`
 
-from ansible_collections.banking.platform.plugins.module_utils.http import (
+from ansible_collections.banking.platform.plugins.module_utils.http_session import (
     Answer,
     Forbidden,
     HttpError,

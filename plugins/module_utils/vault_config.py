@@ -12,9 +12,9 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, List, cast
 
-from ansible_collections.banking.platform.plugins.module_utils.http import (
+from ansible_collections.banking.platform.plugins.module_utils.http_session import (
     Answer,
     Forbidden,
     HttpError,
@@ -753,8 +753,7 @@ def wishes_of(declared: Mapping[str, Any]) -> list[Wish]:
 
 def list_of(wish: Wish) -> list[Any]:
     """The list that a wish is being made of."""
-    assert isinstance(wish.things, list)
-    return wish.things
+    return cast(List[Any], wish.things)
 
 
 def _take_mount(
@@ -782,9 +781,7 @@ def _take_mount(
         if not many:
             put(child, {**mount[name], "mount": path})
             continue
-        scopes = wish(child).scopes
-        assert isinstance(scopes, list)
-        scopes.append({"mount": path})
+        cast(List[Any], wish(child).scopes).append({"mount": path})
         for thing in mount[name]:
             put(child, {**thing, "mount": path})
 

@@ -13,6 +13,7 @@ author:
   - banking.platform contributors (@banking-platform)
 description:
   - Reads it from the host alone, so it can be told when no API server answers.
+  - Refuses a host on which Kubernetes cannot run.
 attributes:
   check_mode:
     support: full
@@ -24,7 +25,15 @@ attributes:
     support: full
     platforms: linux
     description: Linux with Python 3.8 or newer.
-options: {}
+options:
+  memory:
+    description: Least memory of the host, in MiB.
+    type: int
+    default: 0
+  swap:
+    description: Whether the host may swap.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -48,6 +57,10 @@ kubelet:
   returned: success
   type: str
   sample: "1.28.15"
+next_step:
+  description: What to do after a failure.
+  returned: failure
+  type: str
 """
 
 import re
@@ -60,9 +73,16 @@ from ansible_collections.banking.platform.plugins.module_utils.plan import Failu
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"memory": {"type": "int", "default": 0}, "swap": {"type": "bool", "default": True}},
+        supports_check_mode=True,
+    )
     system = System()
-    run = Kubeadm(system, Wish("worker", ""), check=True)
+    run = Kubeadm(system, Wish("worker", "", **module.params), check=True)
+    try:
+        run.refuse_unfit()
+    except Failure as error:
+        module.fail_json(msg=error.cause, next_step=error.next_step)
     try:
         told = system.run(["/usr/local/bin/kubelet", "--version"]).out
     except Failure:

@@ -206,7 +206,8 @@ SPEC = {
     **CONNECTION,
     "policies": _THINGS,
     "auth_methods": _THINGS,
-    "secret_engines": _THINGS,
+    # What is secret in them is masked at its source.
+    "secret_engines": {**_THINGS, "no_log": False},
     "entities": _THINGS,
     "groups": _THINGS,
     "rate_limits": _THINGS,

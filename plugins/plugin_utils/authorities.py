@@ -608,6 +608,11 @@ def wish_of(options: Mapping[str, Any]) -> Wish:
     return wish
 
 
+def ca_folder(named: str, environment: str) -> str:
+    """The folder of an environment's authorities: platform_ca_dir, or one in the user's home."""
+    return str(named or f"~/.banking-platform/{environment}/ca")
+
+
 def store_of(action: Any, variables: Mapping[str, Any]) -> Store:
     """The authorities of a run, by its variables platform_ca_dir and platform_ca_passphrase.
 
@@ -618,5 +623,5 @@ def store_of(action: Any, variables: Mapping[str, Any]) -> Store:
     def variable(name: str) -> str:
         return str(action._templar.template(variables[name]) or "") if name in variables else ""
 
-    folder = variable("platform_ca_dir") or f"~/.banking-platform/{variable('platform_environment')}/ca"
+    folder = ca_folder(variable("platform_ca_dir"), variable("platform_environment"))
     return Store(folder, Keyring(action._loader._vault, variable("platform_ca_passphrase")))

@@ -12,10 +12,11 @@ from typing import Any
 
 from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 
 from ansible_collections.banking.platform.plugins.module_utils.catalog import Catalog, Source, load
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.plugin_utils.authorities import ca_folder
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import Repository, repository_from
 from ansible_collections.banking.platform.plugins.plugin_utils.run_folder import run_folder
 
@@ -154,11 +155,21 @@ class Delivery:
         """What this environment cannot have (a lab without charts)."""
         return frozenset((self._get("platform_unavailable") or {}).get("features") or ())
 
-    @property
+    @functools.cached_property
     def connection(self) -> dict[str, Any]:
-        """How the API server is found, as options of k8s_apply."""
+        """How the API server is found, as options of k8s_apply.
+
+        Where the platform's authority is on this controller, by a certificate for this run: whatever cluster the user's
+        own kubeconfig is for, it need not be the one that was just built.
+        """
         kubeconfig = self._get("platform_kubeconfig")
-        return {"kubeconfig": os.path.expanduser(str(kubeconfig))} if kubeconfig else {}
+        if kubeconfig:
+            return {"kubeconfig": os.path.expanduser(str(kubeconfig))}
+        folder = ca_folder(self._get("platform_ca_dir", ""), self._get("platform_environment", ""))
+        if not os.path.isfile(os.path.join(os.path.expanduser(folder), "kubernetes.key")):
+            return {}
+        signed = trust_as_template("{{ lookup('banking.platform.kubeconfig') }}")
+        return {"kubeconfig": self._templar.template(signed)}
 
 
 def _of_release(folder: str, release: str) -> str:

@@ -158,11 +158,18 @@ class GitTree:
             Failure: it cannot be pushed.
         """
 
+        names = {path: _blob(content) for path, content in files.items()}
+        written: set[str] = set()  # once, however often the branch moves: it would move on meanwhile
+
         def change(head: str) -> str:
             there = self.files(head, folders)
             gone = [path for path in there if path not in files]
-            new = [path for path in sorted(files) if there.get(path) != ("100644", _blob(files[path]))]
-            return self._tree(head, gone, {path: self._written(files[path]) for path in new})
+            new = {path: names[path] for path in sorted(files) if there.get(path) != ("100644", names[path])}
+            for path, name in new.items():
+                if name not in written:
+                    self._git("hash-object", "-w", "--stdin", given=files[path])
+                    written.add(name)
+            return self._tree(head, gone, new)
 
         return self._push(change, message)
 
@@ -252,9 +259,6 @@ class GitTree:
     def _in_tree(self, path: str) -> str:
         prefix = self._repository.path.strip("/")
         return path[len(prefix) + 1 :] if prefix else path
-
-    def _written(self, content: bytes) -> str:
-        return self._git("hash-object", "-w", "--stdin", given=content).strip()
 
     def _fetch(self) -> None:
         if not (self._folder / "HEAD").exists():

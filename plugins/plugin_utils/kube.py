@@ -16,7 +16,8 @@ from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, connector
 
 _MODULE = "banking.platform.k8s_apply"
-_SLICE = 20.0
+# Seconds of waiting after which the user is told what is left.
+SLICE = 20.0
 _MOST_NAMED = 3
 
 display = Display()
@@ -50,7 +51,7 @@ def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: d
         "objects": [],
         "packed": spec.pack(list(arguments.get("objects") or ())),
         "timeout": timeout,
-        "wait_slice": _SLICE,
+        "wait_slice": SLICE,
     }
     result = action._execute_module(module_name=_MODULE, module_args=packed, task_vars=variables)
     pending = result.pop("pending", None)

@@ -22,6 +22,7 @@ import pytest
 
 from ansible_collections.banking.platform.tests.e2e import running
 from ansible_collections.banking.platform.tests.e2e.running import NODES, on
+from ansible_collections.banking.platform.tools.suites import CLONE
 
 pytestmark = [pytest.mark.bundle, pytest.mark.usefixtures("fresh_lab")]
 
@@ -162,6 +163,15 @@ def test_a_node_goes_and_comes_back_and_no_other_worker_is_touched(node: str) ->
 
 def test_an_upgrade_to_what_runs_has_nothing_to_do() -> None:
     assert not any(play("playbooks/upgrade.yml").values())
+
+
+def test_a_zone_is_cut_off_and_etcd_and_the_virtual_address_go_on() -> None:
+    play("playbooks/drill_zone_loss.yml", "-e", "zone=zone-a", "-e", "platform_drill_hold=10")
+    run = json.loads((CLONE / "build/lab/runs/latest/run.json").read_text())
+    assert len(run["measurements"]) == 2
+    for figure in run["measurements"]:
+        print(f"{figure['name']}: {figure['value']} s (goal {figure['goal']} s)")
+    until(lambda: ready_nodes() == NODES, 180)
 
 
 class Asker:

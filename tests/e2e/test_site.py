@@ -21,10 +21,19 @@ from ansible_collections.banking.platform.tools.suites import CLONE
 pytestmark = pytest.mark.usefixtures("fresh_lab")
 
 
+TREE = CLONE / "build/lab/tree"
+
+
+def tree() -> dict[str, str]:
+    return {str(path.relative_to(TREE)): path.read_text() for path in TREE.rglob("*.yaml")}
+
+
 def test_check_mode_on_fresh_nodes_shows_what_would_happen() -> None:
+    shutil.rmtree(TREE, ignore_errors=True)
     would_change = play("site.yml", "--check", "--diff")
     assert set(would_change) == NODES
     assert all(would_change.values())
+    assert tree() == {}
 
 
 def test_the_first_run_converges_every_node_as_approved(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -33,10 +42,15 @@ def test_the_first_run_converges_every_node_as_approved(tmp_path_factory: pytest
     changed = play("site.yml", "-e", f"platform_plan={plan}")
     assert set(changed) == NODES
     assert all(changed.values()), "check mode had changed the nodes, or the run has left some out"
+    # The components of the cluster, with their own objects: there are no charts here, and no cluster to bring them to.
+    components = {path.split("/")[1] for path in tree()}
+    assert components >= {"02-calico", "03-tenancy", "04-cert-manager", "05-argocd"}
 
 
 def test_the_second_run_changes_nothing() -> None:
+    before = tree()
     assert play("site.yml") == dict.fromkeys(NODES, 0)
+    assert tree() == before
 
 
 def test_check_mode_agrees_that_there_is_nothing_to_do() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, List  # List: the client has a method of the name `list`
 from urllib.parse import quote, urlencode
 
-from ansible_collections.banking.platform.plugins.module_utils.http import (
+from ansible_collections.banking.platform.plugins.module_utils.http_session import (
     AGAIN,
     MOST_INTERNAL_ERRORS,
     PARALLEL,

@@ -48,6 +48,19 @@ systemctl mask getty.target console-getty.service getty-static.service systemd-l
 systemctl enable ssh.service
 """
 
+# What the lab's router runs, beside the nodes' own file system so that they stay bare.
+ROUTER_PACKAGES = ["bird2"]
+ROUTER_ROOT = "/usr/lib/lab-router-root"
+_ROUTER_SETUP = f"""
+set -eu
+archives=$(mktemp -d)
+mkdir $archives/partial
+apt-get --yes --quiet --download-only --no-install-recommends -o Dir::Cache::archives=$archives \\
+    install {shlex.join(ROUTER_PACKAGES)}
+for archive in $archives/*.deb; do dpkg-deb --extract $archive {ROUTER_ROOT}; done
+rm -r $archives
+"""
+
 # It comes with each node (roles/lab/files/entrypoint).
 _ENTRYPOINT = 'ENTRYPOINT ["/usr/lib/lab-node/entrypoint"]'
 
@@ -225,7 +238,8 @@ def targets(apt: Apt, nameservers: List[IPv4Address]) -> List[Target]:
 
 def recipe(release: str, preload: List[str]) -> str:
     """Everything that the image's content depends on, as text."""
-    return json.dumps({"release": release, "packages": PACKAGES, "preload": sorted(preload), "setup": _SETUP})
+    setup = [_ROUTER_SETUP, _SETUP]
+    return json.dumps({"release": release, "packages": PACKAGES, "preload": sorted(preload), "setup": setup})
 
 
 def tag(release: str, preload: List[str]) -> str:
@@ -250,7 +264,7 @@ def build(release: str, preload: List[str], apt: Apt, podman: List[str], env: Di
         if preload:
             download = "apt-get --yes --quiet --download-only --no-install-recommends install"
             commands.append(f"{download} {shlex.join(preload)}")
-        commands.append(f"sh -c {shlex.quote(_SETUP)}")
+        commands += [f"sh -c {shlex.quote(script)}" for script in (_ROUTER_SETUP, _SETUP)]
         run(
             [
                 "mmdebstrap",

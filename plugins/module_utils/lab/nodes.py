@@ -11,7 +11,9 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from ipaddress import IPv4Address
+from string import Template
 from typing import Any, Dict, List
 
 from ansible_collections.banking.platform.plugins.module_utils.lab import image
@@ -41,12 +43,39 @@ events_logger = "file"
 """
 
 
+@dataclass(frozen=True)
+class RouterService:
+    """A program of the router: a container in its network namespace that gets one file of the assets."""
+
+    file: str
+    capabilities: List[str]
+    command: List[str]
+
+
+# It finds its libraries beside it, whatever the architecture.
+_BIRD = f"""
+cd {image.ROUTER_ROOT}
+export LD_LIBRARY_PATH=$(ls -d $PWD/lib/*-linux-gnu $PWD/usr/lib/*-linux-gnu | paste -sd:)
+exec usr/sbin/bird -f -c /usr/lib/lab-router/bird.conf -s /run/bird.ctl
+"""
+
+# By the names of their containers.
+ROUTER = {
+    "router": RouterService("time_server.py", ["NET_BIND_SERVICE"], ["python3", "/usr/lib/lab-router/time_server.py"]),
+    "routes": RouterService(
+        "bird.conf",
+        ["NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW"],
+        ["sh", "-c", _BIRD],
+    ),
+}
+
+
 class Nodes:
     """Reads and makes the nodes of one lab.
 
     Args:
         state_dir: the lab's folder on the machine, which only root may read.
-        assets: the folder with `entrypoint` and `time_server.py`.
+        assets: the folder with `entrypoint` and the files of the router's services.
     """
 
     def __init__(self, lab_name: str, state_dir: str, assets: str, settings: PodmanSettings) -> None:
@@ -154,27 +183,32 @@ class Nodes:
             env=self.env,
         )
 
-    def create_router(self, lab: Lab, image_tag: str) -> None:
-        """Create and start the router's container: it serves the time, and may do nothing else."""
-        os.makedirs(self.path("router"), exist_ok=True)
-        shutil.copy2(os.path.join(self.assets, "time_server.py"), self.path("router"))
+    def create_router(self, lab: Lab, name: str, image_tag: str) -> None:
+        """Create and start a service of the router (a name in `ROUTER`), which may do nothing else."""
+        own = self.path("router", name)
+        os.makedirs(own, exist_ok=True)
+        service = ROUTER[name]
+        with open(os.path.join(self.assets, service.file), encoding="utf-8") as file:
+            content = Template(file.read()).substitute(supernet=lab.supernet, router=lab.router_address)
+        write(os.path.join(own, service.file), content)
         run(
             [
                 *self.podman,
                 "run",
                 "--detach",
-                f"--name={lab.router_netns}",
-                "--hostname=router",
+                f"--name={lab.netns(name)}",
+                f"--hostname={name}",
                 f"--label={LABEL}={lab.name}",
                 "--cap-drop=ALL",
-                "--cap-add=NET_BIND_SERVICE",
+                *[f"--cap-add={capability}" for capability in service.capabilities],
                 "--restart=always",
                 "--read-only",
+                "--tmpfs=/run",
                 f"--network=ns:{NETNS_DIR}/{lab.router_netns}",
-                f"--volume={self.path('router')}:/usr/lib/lab-router:ro",
-                "--entrypoint=python3",
+                f"--volume={own}:/usr/lib/lab-router:ro",
+                f"--entrypoint={service.command[0]}",
                 image_tag,
-                "/usr/lib/lab-router/time_server.py",
+                *service.command[1:],
             ],
             env=self.env,
         )

@@ -14,7 +14,13 @@ from typing import Any, Callable, Dict, List
 from ansible_collections.banking.platform.plugins.module_utils.lab import host, image, network
 from ansible_collections.banking.platform.plugins.module_utils.lab.layout import Lab, Node
 from ansible_collections.banking.platform.plugins.module_utils.lab.network import Network
-from ansible_collections.banking.platform.plugins.module_utils.lab.nodes import Nodes, loop_device, wait_for_ssh, write
+from ansible_collections.banking.platform.plugins.module_utils.lab.nodes import (
+    ROUTER,
+    Nodes,
+    loop_device,
+    wait_for_ssh,
+    write,
+)
 from ansible_collections.banking.platform.plugins.module_utils.lab.shell import read_text, run
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 
@@ -114,13 +120,14 @@ def up(lab: Lab, nodes: Nodes, wishes: Wishes) -> Plan:
         plan.add(_healing("zone", zone.name, fault, partial(net.make_zone, zone)))
 
     containers = nodes.containers()
-    unwanted = sorted(set(containers) - {node.name for node in lab.nodes} - {"router"})
+    unwanted = sorted(set(containers) - {node.name for node in lab.nodes} - set(ROUTER))
     for name in unwanted:
         plan.add(
             Step("node", name, "delete", note="not in the inventory", apply=partial(_remove_node, lab, nodes, name))
         )
-    if _state(containers, "router") != "running":
-        plan.add(Step("time", "router", "create", apply=partial(_make_time_source, lab, nodes, image_tag)))
+    for name in ROUTER:
+        if _state(containers, name) != "running":
+            plan.add(Step("service", name, "create", apply=partial(_serve, lab, nodes, name, image_tag)))
     for node in lab.nodes:
         fault = net.node_fault(node, router_links) if router_there else "missing"
         plan.add(_node_step(lab, nodes, net, node, fault, image_tag, containers))
@@ -357,11 +364,11 @@ def _remove_node(lab: Lab, nodes: Nodes, name: str) -> None:
     run(["ip", "netns", "delete", lab.netns(name)], check=False)
 
 
-def _make_time_source(lab: Lab, nodes: Nodes, image_tag: str) -> None:
-    if "router" in nodes.containers():
-        nodes.start("router")
+def _serve(lab: Lab, nodes: Nodes, name: str, image_tag: str) -> None:
+    if name in nodes.containers():
+        nodes.start(name)
     else:
-        nodes.create_router(lab, image_tag)
+        nodes.create_router(lab, name, image_tag)
 
 
 def _make_folder(lab: Lab, nodes: Nodes, files: Dict[str, str], keys: List[str]) -> None:

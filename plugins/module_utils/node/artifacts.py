@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ class WantedArtifact:
         version: for people; what counts is `sha256`.
         urls: where it can be had, tried in order.
         sha256: of the downloaded file, in hexadecimal.
-        unpack: `tar.gz` (or another compression that Python knows), or `none` for a single program, which gets `name`.
+        unpack: `tar.gz` (or another compression that Python knows), `zip`, or `none` for a single program, which
+            gets `name`.
         strip: leading folders that are dropped from the names in an archive.
         links: paths on the node, each with the member that it is to show.
         file: on this node already, brought by Ansible (bundle); empty otherwise.
@@ -177,6 +179,8 @@ class Artifacts:
             if artifact.unpack == "none":
                 shutil.copyfile(path, os.path.join(beside, artifact.name))
                 os.chmod(os.path.join(beside, artifact.name), 0o755)
+            elif artifact.unpack == "zip":
+                _unpack_zip(path, beside, artifact)
             else:
                 _unpack_tar(path, beside, artifact)
             # Programs may run as users of their own, whatever the umask of this process is.
@@ -184,7 +188,7 @@ class Artifacts:
                 os.chmod(folder, 0o755)
             os.sync()
             os.rename(beside, place)
-        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
             raise Failure(
                 f"artifact {artifact.name} {artifact.version}: cannot be unpacked as {artifact.unpack}: {error}",
                 f"make room in {self.system.artifact_dir}, or correct `unpack` in the catalog",
@@ -225,6 +229,21 @@ def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:
     for name in links:
         if not f"{os.path.realpath(os.path.join(folder, name))}/".startswith(f"{inside}/"):
             raise _evil(artifact, f"the link {name} leads outside")
+
+
+def _unpack_zip(path: str, folder: str, artifact: WantedArtifact) -> None:
+    """Unpack the files of a zip archive. Links, which few of them have, come as files with the target in them."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = _stripped(member.filename, artifact.strip)
+            if not name or member.is_dir():
+                continue
+            _must_stay_inside(name, set(), artifact)
+            target = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with archive.open(member) as source, open(target, "wb") as file:
+                shutil.copyfileobj(source, file)
+            os.chmod(target, ((member.external_attr >> 16) & 0o755) | 0o600)
 
 
 def _stripped(name: str, strip: int) -> str:

@@ -135,7 +135,7 @@ class Kubeadm:
         if self.wish.state == "absent":
             self._plan_absent()
             return
-        self._refuse_unfit()
+        self.refuse_unfit()
         record = self._record()
         member = self.is_member()
         step = self.plan.add(Step("node", self.wish.name))
@@ -154,7 +154,12 @@ class Kubeadm:
         """The manifest of a static pod of the control plane; empty for none."""
         return self._read(self._manifest(name))
 
-    def _refuse_unfit(self) -> None:
+    def refuse_unfit(self) -> None:
+        """See that Kubernetes can run on this node.
+
+        Raises:
+            Failure: where swap is on, or memory too small.
+        """
         with open(self.places.swaps, encoding="ascii") as file:
             swaps = [line.split()[0] for line in file.read().splitlines()[1:] if line.strip()]
         if swaps and not self.wish.swap:

@@ -26,7 +26,7 @@ END_DAYS = 90  # before the end of a release; an upgrade of all zones needs that
 ACCEPTANCE = "{reason: <why>, approved_by: <who>, until: <YYYY-MM-DD>}"
 RISKS = ("vault_on_control_plane", "chaos_in_production")
 
-SEALS = ("shamir", "transit", "pkcs11")
+SEALS = ("shamir", "transit", "pkcs11", "static")
 FLAVORS = ("vault", "openbao")
 # How the lookup of secrets is told where one lies.
 REFERENCE = re.compile(r"(file|env|vault):.+")
@@ -346,6 +346,19 @@ def vault_seal(platform: Platform) -> Iterator[Finding]:
             "an HSM unseals Vault Enterprise only, and vault_licence is empty",
             "set vault_licence to the reference of one, vault_flavor to openbao, or vault_seal to shamir",
         )
+    if seal == "static":
+        if flavor == "vault":
+            yield finding(
+                "vault_seal",
+                "a seal whose key lies on the server is OpenBao's only",
+                "set vault_flavor to openbao, or vault_seal to shamir or transit",
+            )
+        yield finding(
+            "vault_seal",
+            "the key that unseals lies on the servers themselves: who has a server and its disk has all secrets",
+            "set it to shamir, transit or pkcs11",
+            _worst(platform),
+        )
     if seal == "transit":
         host = re.sub(r"^[a-z]+://|[:/][^]]*$", "", address).strip("[]")
         own = {
@@ -470,6 +483,21 @@ def data_volumes_tang(platform: Platform) -> Iterator[Finding]:
 
 
 # --- etcd and networks ------------------------------------------------------------------------------------------------
+
+
+@rule("etcd-members")
+def etcd_members(platform: Platform) -> Iterator[Finding]:
+    """One more makes an even number that survives no more, and a majority larger: etcd.io/docs/v3.5/faq."""
+    count = len(platform.groups.get("etcd", ()))
+    if platform.enabled("etcd") and count and count % 2 == 0:
+        yield Finding(
+            "error",
+            "etcd",
+            "platform_groups.etcd",
+            f"{count} members survive the loss of {(count - 1) // 2}, no more than {count - 1} would",
+            "take one out of the group that platform_groups.etcd names, or put another one in",
+            "etcd-members",
+        )
 
 
 @rule("etcd-quota")
@@ -645,12 +673,18 @@ def api_virtual_ip(platform: Platform) -> Iterator[Finding]:
         ends = _range(entry)
         if ends is not None and _within(address, ends):
             yield finding(f"{address} lies in metallb_pool ({entry}), which gives it away", "take it out of the pool")
+    if platform.variables.get("api_lb_bgp"):
+        # Routers are told where it is: it may be any address.
+        if address.version != 4:
+            yield finding(f"{address} is announced by BGP, which the role does for IPv4 only", "set an IPv4 address")
+        return
     servers = [of_nodes[name] for name in members if name in of_nodes]
     around = _around([server for server in servers if server.version == address.version])
     if around is not None and address not in around:
         yield finding(
             f"{address} lies outside of {around}, the smallest network around the control-plane nodes",
-            "set it to a free address in there: only from there can it move to each of them",
+            "set it to a free address in there, from where it can move to each; or say in api_lb_bgp which routers "
+            "hear of it",
         )
 
 

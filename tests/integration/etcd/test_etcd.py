@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible_collections.banking.platform.tests.integration.etcd.conftest import NAME, NODES, STATE, Etcd
+from ansible_collections.banking.platform.tests.integration.etcd.conftest import CLONE, NAME, NET, NODES, STATE, Etcd
 
 SNAPSHOTS = "/var/lib/etcd-snapshots"
 
@@ -114,6 +115,38 @@ def test_a_zone_is_cut_off_and_no_acknowledged_write_is_lost(etcd: Etcd) -> None
     until(lambda: etcd.leader(leader) in NODES)
     until(lambda: all(written(etcd, node) >= len(acknowledged) for node in NODES))
     assert not etcd.etcdctl(leader, "get /lost").get("kvs")
+
+
+def test_a_drill_measures_etcd_and_the_virtual_address_in_the_record_of_the_run(etcd: Etcd) -> None:
+    etcd.play("playbooks/cluster.yml", "--tags", "api_lb")
+    etcd.play("tests/integration/api_lb/api_servers.yml")
+    virtual = f"{NET}.0.10"
+
+    def holders() -> list[str]:
+        return [node for node in NODES if virtual in etcd.on(node, "ip -brief address")]
+
+    def routes() -> str:
+        route = ["ip", "-n", f"{NAME}.router", "route"]
+        return subprocess.run(route, capture_output=True, text=True, check=True).stdout
+
+    until(lambda: len(holders()) == 1)
+    (holder,) = holders()
+    until(lambda: virtual in routes())
+    drill = ("playbooks/drill_zone_loss.yml", "-e", f"zone=zone-{holder[3]}", "-e", "platform_drill_hold=8")
+    etcd.play(*drill, "-e", "platform_drill_api=true")
+    run = json.loads((CLONE / "build/inventory/runs/latest/run.json").read_text())
+    assert {figure["name"] for figure in run["measurements"]} == {
+        f"etcd takes no write, zone-{holder[3]} away",
+        f"the API is silent, zone-{holder[3]} away",
+    }
+    for figure in run["measurements"]:
+        print(f"{figure['name']}: {figure['value']} s (goal {figure['goal']} s)")
+        # It answered again while the zone was still away.
+        assert figure["value"] < 8
+    assert not etcd.etcdctl("cp-a1", "get /platform/drill").get("kvs")
+    # The address has moved, and the zone that came back took nothing: one holds it, and the router knows it.
+    until(lambda: len(holders()) == 1)
+    assert "is none of zone-a, zone-b, zone-c" in etcd.refused("playbooks/drill_zone_loss.yml", "-e", "zone=zone-z")
 
 
 def test_a_change_is_rolled_out_one_member_after_the_other(etcd: Etcd) -> None:

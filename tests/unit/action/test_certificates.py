@@ -436,8 +436,8 @@ def test_playbook_makes_them_and_stops_when_they_were_lost(node: Node):
     assert "cp-a1, cp-b1 already trust" in said
     assert not node.ca.exists()
     held.unlink()
-    assert "4 authorities, 1 key pair" in (said := run()), said
-    names = {"bootstrap", "etcd", "kubernetes", "front-proxy", "service-accounts"}
+    assert "5 authorities, 1 key pair" in (said := run()), said
+    names = {"bootstrap", "etcd", "kubernetes", "front-proxy", "service-accounts", "vault"}
     assert {path.stem for path in node.ca.glob("*.key")} == names
     held.write_text("held")
     before = {path.name: path.read_bytes() for path in node.ca.iterdir()}

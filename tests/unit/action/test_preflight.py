@@ -259,3 +259,27 @@ def test_a_plan_that_may_not_be_applied_is_said_before_any_host_is_reached(prod:
     result = preflight(prod, platform_plan=str(plan))
     assert result["failed"]
     assert f"platform_plan: {plan} is no record of a run" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "url is missing - next: name the repository that ArgoCD follows: write {url, branch, path}, or set"),
+        ({"url": "https://git.bank.example/x.git", "brunch": "main"}, "brunch is not known - next: it takes author,"),
+    ],
+)
+def test_a_run_that_could_not_commit_at_its_end_is_refused_at_its_beginning(
+    prod: Path, given: dict[str, str], said: str
+) -> None:
+    result = preflight(prod, platform_git=given)
+    assert errors(result) == ["prod: platform_git"]
+    assert said in result["msg"]
+    for way in ("render", "direct"):
+        assert errors(preflight(prod, platform_git=given, platform_delivery=way)) == []
+
+
+def test_a_repository_without_a_password_is_warned_of(prod: Path) -> None:
+    git = {"url": "https://git.bank.example/x.git", "username": "platform", "password": ""}
+    (found,) = [one for one in preflight(prod, platform_git=git)["findings"] if one["rule"] == "gitops"]
+    assert (found["severity"], found["variable"]) == ("warning", "platform_git.password")
+    assert "the password of platform is empty" in found["cause"]

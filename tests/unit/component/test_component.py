@@ -17,6 +17,7 @@ from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultS
 from ansible_collections.banking.platform.plugins.action import component as component_action
 from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.plugin_utils import argocd
+from ansible_collections.banking.platform.plugins.plugin_utils.authorities import Keyring, Store
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import GitTree, Repository
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
 from ansible_collections.banking.platform.plugins.plugin_utils.schemas import Schemas
@@ -240,6 +241,27 @@ def test_direct_hands_all_objects_to_the_cluster_and_writes_no_tree(component: C
     assert (sent["component"], sent["take_over"], sent["kubeconfig"]) == ("demo-app", True, "/etc/kubeconfig")
     assert "hunter22" not in json.dumps(sent)
     assert component.tree() == {}
+
+
+def test_where_the_clusters_authority_is_a_certificate_is_signed_for_the_run(component: Component) -> None:
+    (component.folder / "passphrase").write_text("correct horse battery")
+    reference = f"file:{component.folder / 'passphrase'}"
+    component.variables |= {
+        "platform_delivery": "direct",
+        "platform_ca_dir": str(component.folder / "ca"),
+        "platform_ca_passphrase": reference,
+        "api_lb_virtual_ip": "127.0.0.1",
+    }
+    component.done()
+    Store(str(component.folder / "ca"), Keyring(reference=reference)).create("kubernetes", "test", 30)
+    component.done()
+    component.variables["platform_kubeconfig"] = "/etc/kubeconfig"
+    component.done()
+    without, signed, named = (sent.get("kubeconfig") for sent in component.sent)
+    assert (without, named) == (None, "/etc/kubeconfig")
+    assert signed
+    assert signed["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:8443"
+    assert signed["users"][0]["user"]["client-certificate-data"]
 
 
 def test_a_chart_is_part_of_the_component(component: Component) -> None:

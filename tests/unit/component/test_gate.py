@@ -9,6 +9,7 @@ import copy
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,18 @@ def test_an_application_that_never_comes_is_said(called: Called) -> None:
     result = called.run("gate", cluster, wave=9, components=["demo"], timeout=0)
     assert "demo: ArgoCD has made no Application of it - next: look at the Application argocd/platform" in result["msg"]
     assert [name for name, _body in cluster.patches] == ["platform"]
+
+
+def test_a_wait_for_an_application_says_every_20_seconds_what_is_left(
+    called: Called, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, said = [0.0], list[str]()
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(gate, "time", clock)
+    monkeypatch.setattr(gate.display, "display", said.append)
+    called.run("gate", Cluster({"platform": application(AUTOMATED)}), wave=9, components=["demo"], timeout=45)
+    wait = "demo: waiting for ArgoCD to make its Application"
+    assert said == [f"{wait}, {left} s left" for left in (45, 25, 5)]
 
 
 def test_past_git_the_cluster_says_what_is_ready(called: Called) -> None:

@@ -13,6 +13,7 @@ import socket
 import stat
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -428,6 +429,36 @@ class TestBundle:
         failure, _states = node.fail(artifacts={"x": entry})
         assert "its file in the bundle has another SHA-256" in failure.cause
         assert not os.path.lexists(node.path("opt/x/current"))
+
+
+class TestZip:
+    @staticmethod
+    def packed(*names: str) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as made:
+            for name in names:
+                info = zipfile.ZipInfo(name)
+                info.external_attr = (0o644 if name.endswith(".txt") else 0o755) << 16
+                made.writestr(info, name)
+        return buffer.getvalue()
+
+    def test_is_unpacked_with_its_modes(self, node: Node, mirror: Mirror) -> None:
+        entry = {**mirror.put("/x.zip", self.packed("LICENSE.txt", "vault")), "unpack": "zip"}
+        node.run(artifacts={"x": {**entry, "links": {node.path("usr/bin/x"): "vault"}}})
+        assert node.read("usr/bin/x") == "vault"
+        assert os.access(node.path("usr/bin/x"), os.X_OK)
+        licence = os.path.join(os.path.dirname(os.path.realpath(node.path("usr/bin/x"))), "LICENSE.txt")
+        assert os.stat(licence).st_mode & 0o777 == 0o644
+
+    @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil"])
+    def test_does_not_lead_outside(self, node: Node, mirror: Mirror, name: str) -> None:
+        entry = mirror.put("/x.zip", self.packed(name))
+        failure, _states = node.fail(artifacts={"x": {**entry, "unpack": "zip"}})
+        assert failure.cause.startswith("artifact x")
+
+    def test_that_is_none_is_said(self, node: Node, mirror: Mirror) -> None:
+        failure, _states = node.fail(artifacts={"x": {**mirror.put("/x.zip", b"no"), "unpack": "zip"}})
+        assert "cannot be unpacked as zip" in failure.cause
 
 
 class TestEvilArchives:

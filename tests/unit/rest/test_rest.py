@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.banking.platform.plugins.module_utils.http import Answer, HttpError, NotFound
+from ansible_collections.banking.platform.plugins.module_utils.http_session import Answer, HttpError, NotFound
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
 from ansible_collections.banking.platform.plugins.module_utils.rest import Kind, Reconciler, Wish, same, seconds
 

@@ -84,7 +84,7 @@ class TestShipped:
         (("components", "runc", "artifacts", "runc", "sha256", "amd64"), "abc"),
         (("components", "runc", "artifacts", "runc", "urls"), ["http://plain.example/runc"]),
         (("components", "runc", "artifacts", "runc", "urls"), []),
-        (("components", "runc", "artifacts", "runc", "unpack"), "zip"),
+        (("components", "runc", "artifacts", "runc", "unpack"), "rar"),
         (("components", "runc", "artifacts", "runc", "colour"), "blue"),
         (("components", "runc", "version"), 1.2),
         (("components", "runc", "layer"), "nodes"),

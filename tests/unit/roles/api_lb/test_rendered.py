@@ -101,6 +101,27 @@ def test_priorities_differ_and_peers_are_the_others() -> None:
     assert all("auth" not in re.sub(r"#.*", "", text) for text in rendered.values())
 
 
+def test_the_address_is_announced_to_the_routers_of_the_own_zone() -> None:
+    node = Node("lab", "cp-b1")
+    bird = node.file("etc/bird/bird.conf")
+    assert re.findall(r"neighbor (\S+) as (\d+);", bird) == [("10.77.2.1", "64513")]
+    assert re.findall(r"export (.*);", bird) == ["where net = 10.77.0.10/32"]
+    assert "local 10.77.2.11 port 1790 as 64512;" in bird
+    assert "bird2" in node.variable("__api_lb_packages")
+    for other in (Node("lab", "worker-b1"), Node("prod", "cp-b1")):
+        assert "bird2" not in other.variable("__api_lb_packages")
+        assert "/etc/bird/bird.conf" in other.variable("__api_lb_absent")
+        assert other.variable("__api_lb_units")["bird.service"] == {"state": "stopped", "enabled": False}
+
+
+@pytest.mark.skipif(not shutil.which("bird"), reason="needs bird (bindep profile check)")
+@pytest.mark.parametrize(("old", "new"), [("", ""), ("hold time", "hold times")])
+def test_bird_takes_its_configuration(old: str, new: str, tmp_path: Path) -> None:
+    (tmp_path / "bird.conf").write_text(Node("lab", "cp-a1").file("etc/bird/bird.conf").replace(old, new))
+    done = subprocess.run(["bird", "-p", "-c", "bird.conf"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == bool(old), done.stderr
+
+
 def test_a_node_whose_address_is_on_no_interface_is_an_error_with_its_name() -> None:
     node = Node("prod", "cp-a1")
     node.templar.available_variables["ansible_facts"] = {"lo": {"device": "lo", "ipv4": {"address": "127.0.0.1"}}}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.banking.platform.plugins.module_utils import http
+from ansible_collections.banking.platform.plugins.module_utils import http_session as http
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
 Reply = tuple[int, dict[str, str], str]
