@@ -137,6 +137,7 @@ class HarborApi:
 
     Attributes:
         session: the requests.
+        warnings: none; Harbor gives none.
         seen: secrets that the server has told, for masking.
 
     Raises:
@@ -161,13 +162,16 @@ class HarborApi:
             name="Harbor",
         )
         self.secrets = secrets
+        self.warnings: list[str] = []
         self.seen: set[str] = {str(given["password"]), token}
         self._lock = threading.Lock()
         self._registries: dict[str, int] | None = None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, those to Vault too."""
         self.session.close()
+        if self.secrets:
+            self.secrets.vault.close()
 
     def is_there(self) -> bool:
         """Whether it answers: before the first install it does not.

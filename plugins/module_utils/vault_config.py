@@ -52,18 +52,30 @@ class VaultApi:
     """Vault as the engine sees it: `data` of the answers, and what was left out of a write as a failure.
 
     Attributes:
+        session: the requests.
         warnings: what the server warned of, once each.
+        seen: nothing; what is secret in a declaration is known to the engine.
     """
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
+        self.session = vault.session
         self.warnings: list[str] = []
+        self.seen: set[str] = set()
         self._lock = threading.Lock()
         self._fields: dict[str, set[str]] = {}
 
+    def is_there(self) -> bool:
+        """Whether any member answers and is unsealed: before the first install none does."""
+        return self.vault.is_there()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.vault.close()
+
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result | Failure]:
         """Do the same with many items, a few at a time."""
-        return self.vault.session.each(work, items)
+        return self.session.each(work, items)
 
     def request(self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> Answer:
         """Send one request; every write of the configuration may be done twice, but those of keys and certificates."""

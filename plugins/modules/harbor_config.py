@@ -210,10 +210,11 @@ next_step:
   type: str
 """
 
-from typing import Any, Optional
+from typing import List
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.banking.platform.plugins.module_utils import rest_run
 from ansible_collections.banking.platform.plugins.module_utils.harbor_config import (
     CONNECTION,
     DECLARED,
@@ -222,8 +223,7 @@ from ansible_collections.banking.platform.plugins.module_utils.harbor_config imp
     refuse,
     wishes_of,
 )
-from ansible_collections.banking.platform.plugins.module_utils.kube.spec import unpack
-from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED
 from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler, Wish
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
 
@@ -254,97 +254,27 @@ SPEC = {
 }
 
 
-class Run:
-    """One run: what it found and did, as far as it came."""
+class Run(rest_run.Run):
+    """One run."""
 
-    def __init__(self, params: dict[str, Any], check: bool, with_diff: bool) -> None:
-        self.params, self.check, self.with_diff = params, check, with_diff
-        self.warnings: list[str] = []
-        self.reconciler: Reconciler | None = None
-        self.requests: dict[str, int] = {}
-        self.secrets: set[str] = set()
+    first = "a Harbor that answers"
+    declared = DECLARED
 
-    def _wishes(self) -> list[Wish]:
-        kept = self.params["robot_secrets"] or {}
-        return wishes_of(self.params, bool(kept.get("renew_missing")))
+    def wishes(self) -> List[Wish]:
+        return wishes_of(self.params, bool((self.params["robot_secrets"] or {}).get("renew_missing")))
 
-    def _reconciler(self, api: HarborApi | None, deferred: str = "") -> Reconciler:
-        options = {name: self.params[name] for name in ("prune", "prune_protected", "update_secrets")}
-        self.reconciler = Reconciler(api, self._wishes(), with_diff=self.with_diff, deferred=deferred, **options)
-        return self.reconciler
-
-    def do(self) -> None:
-        """Plan, and apply unless in check mode.
-
-        Raises:
-            Failure: with the plan as far as it came.
-        """
-        self._reconciler(None)  # what is wrong in itself is said without a server, too
+    def client(self) -> HarborApi:
         kept = self.params["robot_secrets"]
         vault = Vault(kept["vault"] or {}) if kept else None
         secrets = RobotSecrets(vault, kept["mount"], kept["path"], kept["renew_missing"]) if vault else None
-        api = HarborApi(self.params, secrets)
-        try:
-            if self.check and not api.is_there():
-                self._reconciler(None, "a Harbor that answers").make_plan()
-                return
-            self._with(api)
-        finally:
-            self.requests, self.secrets = api.session.requests, api.seen
-            api.close()
-            if vault:
-                vault.close()
+        return HarborApi(self.params, secrets)
 
-    def _with(self, api: HarborApi) -> None:
-        reconciler = self._reconciler(api)
-        plan = reconciler.make_plan()
-        self.warnings += refuse(api, reconciler, self._wishes())
-        plan.hold_to(self.params["approved"])
-        if self.check or not plan.steps:
-            return
-        reconciler.apply()
-        self._look_again(api)
-
-    def _look_again(self, api: HarborApi) -> None:
-        """Say what the server has not taken as it was written: a second run would find it differing again."""
-        for step in Reconciler(api, self._wishes(), prune=self.params["prune"]).make_plan().steps:
-            if step.action == "update":
-                self.warnings.append(f"{step.kind} {step.target}: the server has kept {step.before} for {step.after}")
-
-    def result(self) -> dict[str, Any]:
-        """The module's result. The options are not given back: they hold secrets."""
-        result: dict[str, Any] = {"changed": False, "plan": [], "deferred": [], "counts": {}, "invocation": None}
-        if self.reconciler:
-            result.update(self.reconciler.result())
-        if self.requests:
-            result["requests"] = self.requests
-        return result
+    def refuse(self, api: HarborApi, reconciler: Reconciler) -> List[str]:
+        return refuse(api, reconciler, self.wishes())
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    params = module.params
-    if params["packed"]:
-        declared = unpack(params["packed"])[0]
-        params.update({name: declared.get(name) for name in DECLARED})
-        params["packed"] = None
-    run = Run(params, module.check_mode, module._diff)
-    failure: Optional[Failure] = None
-    try:
-        run.do()
-    except Failure as error:
-        failure = error
-    # The plan is masked by itself; what a server says of something refused may hold anything of it.
-    module.no_log_values.update(run.secrets | (run.reconciler.secrets if run.reconciler else set()))
-    for warning in run.warnings:
-        module.warn(warning)
-    result = run.result()
-    if failure:
-        # What was only planned has changed nothing.
-        plan = run.reconciler.plan if run.reconciler else None
-        result["changed"] = bool(plan and plan.begun and plan.changed)
-        module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)
-    module.exit_json(**result)
+    rest_run.end(Run, AnsibleModule(argument_spec=SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

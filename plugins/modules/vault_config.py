@@ -191,13 +191,13 @@ next_step:
   type: str
 """
 
-from typing import Any, Optional
+from typing import List
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.banking.platform.plugins.module_utils.kube.spec import unpack
-from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
-from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler
+from ansible_collections.banking.platform.plugins.module_utils import rest_run
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED
+from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler, Wish
 from ansible_collections.banking.platform.plugins.module_utils.vault import CONNECTION, Vault
 from ansible_collections.banking.platform.plugins.module_utils.vault_config import DECLARED, VaultApi, refuse, wishes_of
 
@@ -221,93 +221,24 @@ SPEC = {
 }
 
 
-class Run:
-    """One run: what it found and did, as far as it came."""
+class Run(rest_run.Run):
+    """One run."""
 
-    def __init__(self, params: dict[str, Any], check: bool, with_diff: bool) -> None:
-        self.params, self.check, self.with_diff = params, check, with_diff
-        self.warnings: list[str] = []
-        self.reconciler: Reconciler | None = None
-        self.requests: dict[str, int] = {}
+    first = "an unsealed Vault"
+    declared = DECLARED
 
-    def _reconciler(self, api: VaultApi | None, deferred: str = "") -> Reconciler:
-        options = {name: self.params[name] for name in ("prune", "prune_protected", "update_secrets")}
-        wishes = wishes_of(self.params)
-        self.reconciler = Reconciler(api, wishes, with_diff=self.with_diff, deferred=deferred, **options)
-        return self.reconciler
+    def wishes(self) -> List[Wish]:
+        return wishes_of(self.params)
 
-    def do(self) -> None:
-        """Plan, and apply unless in check mode.
+    def client(self) -> VaultApi:
+        return VaultApi(Vault(self.params))
 
-        Raises:
-            Failure: with the plan as far as it came.
-        """
-        self._reconciler(None)  # what is wrong in itself is said without a server, too
-        vault = Vault(self.params)
-        try:
-            if self.check and not vault.is_there():
-                self._reconciler(None, "an unsealed Vault").make_plan()
-                return
-            self._with(VaultApi(vault))
-        finally:
-            vault.close()
-            self.requests = vault.session.requests
-
-    def _with(self, api: VaultApi) -> None:
-        reconciler = self._reconciler(api)
-        plan = reconciler.make_plan()
-        self.warnings += refuse(api, reconciler, wishes_of(self.params))
-        plan.hold_to(self.params["approved"])
-        if self.check or not plan.steps:
-            return
-        try:
-            reconciler.apply()
-        finally:
-            self.warnings += api.warnings
-        self._look_again(api)
-
-    def _look_again(self, api: VaultApi) -> None:
-        """Say what the server has not taken as it was written: a second run would find it differing again."""
-        again = Reconciler(api, wishes_of(self.params), prune=self.params["prune"])
-        for step in again.make_plan().steps:
-            if step.action == "update":
-                self.warnings.append(f"{step.kind} {step.target}: the server has kept {step.before} for {step.after}")
-
-    def result(self) -> dict[str, Any]:
-        """The module's result. The options are not given back: they hold secrets."""
-        result: dict[str, Any] = {"changed": False, "plan": [], "deferred": [], "counts": {}, "invocation": None}
-        if self.reconciler:
-            result.update(self.reconciler.result())
-        if self.requests:
-            result["requests"] = self.requests
-        return result
+    def refuse(self, api: VaultApi, reconciler: Reconciler) -> List[str]:
+        return refuse(api, reconciler, self.wishes())
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    params = module.params
-    if params["packed"]:
-        declared = unpack(params["packed"])[0]
-        params.update({name: declared.get(name) for name in DECLARED})
-        params["packed"] = None
-    run = Run(params, module.check_mode, module._diff)
-    failure: Optional[Failure] = None
-    try:
-        run.do()
-    except Failure as error:
-        failure = error
-    if run.reconciler:
-        # The plan is masked by itself; what a server says of something refused may hold anything of it.
-        module.no_log_values.update(run.reconciler.secrets)
-    for warning in run.warnings:
-        module.warn(warning)
-    result = run.result()
-    if failure:
-        # What was only planned has changed nothing.
-        plan = run.reconciler.plan if run.reconciler else None
-        result["changed"] = bool(plan and plan.begun and plan.changed)
-        module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)
-    module.exit_json(**result)
+    rest_run.end(Run, AnsibleModule(argument_spec=SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":
