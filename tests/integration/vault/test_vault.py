@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.banking.platform.tests.integration.vault.conftest import NAME, NODES, STATE, Members
+from ansible_collections.banking.platform.tests.integration.vault.members import NAME, NODES, STATE, Members
 from ansible_collections.banking.platform.tools import suites
 
 pytestmark = [
