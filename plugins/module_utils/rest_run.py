@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, List, Optional, Protocol, Type
 
@@ -36,7 +37,7 @@ class Client(Api, Protocol):
         """Close the connections."""
 
 
-class Run:
+class Run(ABC):
     """One run: what it found and did, as far as it came. A module says of itself what follows.
 
     Attributes:
@@ -47,21 +48,21 @@ class Run:
     first = ""
     declared: Sequence[str] = ()
 
+    @abstractmethod
     def wishes(self) -> List[Wish]:
         """What is wanted, one a kind."""
-        raise NotImplementedError
 
+    @abstractmethod
     def client(self) -> Client:
         """The client."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, api: Any, reconciler: Reconciler) -> List[str]:
         """See that what is planned can be done, as far as the server tells without doing it; gives warnings.
 
         Raises:
             Failure: naming everything that is wrong.
         """
-        raise NotImplementedError
 
     def __init__(self, params: dict[str, Any], check: bool, with_diff: bool) -> None:
         self.params, self.check, self.with_diff = params, check, with_diff
