@@ -31,9 +31,13 @@ def _missing(suite: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Write each test's suite into the JUnit file, where tools/run_tests.py reads it."""
+    """Write each test's suite into the JUnit file, where tools/run_tests.py reads it; keep a folder's tests together.
+
+    Folders of tests/integration share their labs and servers, so each runs whole on one of xdist's workers.
+    """
     for item in items:
         item.user_properties.append(("suite", _suite(item)))
+        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

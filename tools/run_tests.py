@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the tests, one program after the other, and counts what passed, what failed and what was skipped, and why.
+"""Runs the tests, some programs at the same time, and counts what passed, what failed and what was skipped, and why.
 
 `make check`, `make test` and their parts call it with the names of the parts to run (all by default). Output goes to
-tests/output: one log a program, JUnit files, results.json. A part that fails does not keep the next from running.
+tests/output: one log a program, JUnit files, results.json. A part that fails does not keep the next from running; an
+interrupt (SIGINT, SIGTERM) ends what runs, takes away what it left, and counts what was done.
 With --require=lab,api a test of those suites that was skipped counts as failed. Standard library only.
 """
 
@@ -18,8 +19,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +34,9 @@ OUTPUT = CLONE / "tests" / "output"
 CACHE = CLONE / ".cache"
 # What a failed program said last is shown; the rest is in its log.
 SHOWN_LINES = 400
+# What runs now, to be ended by an interrupt, after which nothing starts but what cleans up.
+RUNNING: set[subprocess.Popen[bytes]] = set()
+INTERRUPTED = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,24 @@ class Case:
 
 
 def call(
-    name: str, argv: Sequence[str], *, timeout: int = 900, cwd: Path = CLONE, env: Mapping[str, str] | None = None
+    name: str,
+    argv: Sequence[str],
+    *,
+    timeout: int = 900,
+    cwd: Path = CLONE,
+    env: Mapping[str, str] | None = None,
+    cleans_up: bool = False,
 ) -> int:
     """Run a program with its output in tests/output/<name>.log, and end its whole process group after timeout seconds.
 
     Returns:
-        Its exit code; 124 after the timeout, 127 when it is not installed.
+        Its exit code; 124 after the timeout, 127 when it is not installed, 130 when the run was interrupted before it
+        started (unless it cleans up).
     """
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    print(f"  {name} ... ", end="", flush=True)
+    if INTERRUPTED.is_set() and not cleans_up:
+        return 130
+    print(f"  {name} ...", flush=True)
     start = time.monotonic()
     with open(OUTPUT / f"{name}.log", "w", encoding="utf-8") as log:
         try:
@@ -70,10 +85,12 @@ def call(
             log.write(f"{error}\n")
             code = 127
         else:
+            RUNNING.add(program)
             code = _wait(program, timeout)
+            RUNNING.discard(program)
             if code == 124:
                 log.write(f"\nStopped: it did not end within {timeout} s.\n")
-    print(f"{'ok' if code == 0 else f'FAILED ({code})'}, {time.monotonic() - start:.1f} s", flush=True)
+    print(f"  {name}: {'ok' if code == 0 else f'FAILED ({code})'}, {time.monotonic() - start:.1f} s", flush=True)
     return code
 
 
@@ -83,13 +100,23 @@ def _wait(program: subprocess.Popen[bytes], timeout: int) -> int:
     except subprocess.TimeoutExpired:
         return 124
     finally:
-        # Also what the program left running in its group, and everything when the user interrupts.
+        # Also what the program left running in its group.
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(program.pid, number)
                 program.wait(20)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
+
+
+def interrupt() -> None:
+    """End what runs, and let nothing start any more."""
+    INTERRUPTED.set()
+    for program in list(RUNNING):
+        try:
+            os.killpg(program.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            continue
 
 
 def show(name: str) -> None:
@@ -282,7 +309,12 @@ def build() -> list[Case]:
 
 def integration() -> list[Case]:
     """Tests against real parts."""
-    return pytest_cases("integration", "tests/integration", timeout=3300)
+    # First what compares the machine before a lab with the machine after it: no other lab is to come or go meanwhile.
+    alone = "tests/integration/lab"
+    cases = pytest_cases("machine", alone, timeout=1200)
+    # Then the folders side by side (tests/conftest.py): most of their time is waiting.
+    options = [f"--ignore={alone}", "--numprocesses=3", "--dist=loadgroup"]
+    return cases + pytest_cases("integration", "tests/integration", *options, timeout=3300)
 
 
 def molecule(scenario: str = "") -> list[Case]:
@@ -322,7 +354,7 @@ def lab_removed(name: str, argv: Sequence[str], env: Mapping[str, str] | None = 
         yield
     finally:
         if name in host.labs() and not before:
-            call(f"{name}-down", argv, timeout=300, env=env)
+            call(f"{name}-down", argv, timeout=300, env=env, cleans_up=True)
 
 
 PARTS: dict[str, Callable[[], list[Case]]] = {
@@ -335,6 +367,46 @@ PARTS: dict[str, Callable[[], list[Case]]] = {
     "molecule": molecule,
     "lab": lab,
 }
+
+
+# What runs side by side: in each of these, one part after the other. The first computes, most of the second waits.
+LANES = (("lint", "types", "sanity", "build", "molecule"), ("unit", "integration", "lab"))
+
+
+def run_parts(names: Iterable[str], scenario: str = "") -> list[Case]:
+    """Run parts, lane beside lane.
+
+    Returns:
+        The cases, in the order of the parts whatever ended first.
+    """
+    names = list(names)
+    found: dict[str, list[Case]] = {name: [] for name in names}
+
+    def run_lane(lane: Sequence[str]) -> None:
+        for name in lane:
+            if INTERRUPTED.is_set():
+                return
+            print(f"{name}:", flush=True)
+            try:
+                found[name] = molecule(scenario) if name == "molecule" and scenario else PARTS[name]()
+            except Exception as error:
+                # A fault of this script or of a tool's output: the part failed, the others still run.
+                found[name] = [Case(name, name, "failed", reason=f"{type(error).__name__}: {error}")]
+
+    lanes = [[name for name in lane if name in names] for lane in LANES]
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        try:
+            running = [pool.submit(run_lane, lane) for lane in lanes if lane]
+            for lane in wait(running, return_when=FIRST_EXCEPTION).done:
+                lane.result()
+        except KeyboardInterrupt:
+            interrupt()
+            found["interrupted"] = [Case("interrupted", "interrupted", "failed", reason="interrupted by the user")]
+    return [case for cases in found.values() for case in cases]
+
+
+def _interrupted(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def required(cases: Sequence[Case], suites: Sequence[str]) -> list[Case]:
@@ -405,18 +477,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"there is no part {', '.join(unknown)} (there are {', '.join(PARTS)})")
 
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    cases: list[Case] = []
-    try:
-        for name in options.parts or PARTS:
-            print(f"{name}:", flush=True)
-            run = (lambda: molecule(options.scenario)) if name == "molecule" else PARTS[name]
-            try:
-                cases += run()
-            except Exception as error:
-                # A fault of this script or of a tool's output: the part failed, the others still run.
-                cases.append(Case(name, name, "failed", reason=f"{type(error).__name__}: {error}"))
-    except KeyboardInterrupt:
-        cases.append(Case("interrupted", "interrupted", "failed", reason="interrupted by the user"))
+    cases = run_parts(options.parts or PARTS, options.scenario)
     cases = required(cases, suites)
     write_results(cases)
     print(summary(cases), flush=True)
@@ -424,4 +485,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupted)
     sys.exit(main())

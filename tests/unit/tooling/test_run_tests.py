@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,8 @@ def run(monkeypatch: pytest.MonkeyPatch, parts: dict[str, object], *argv: str) -
     monkeypatch.setattr(
         run_tests, "PARTS", {name: (lambda result=result: part(result)) for name, result in parts.items()}
     )
+    monkeypatch.setattr(run_tests, "LANES", (tuple(parts),))
+    monkeypatch.setattr(run_tests, "INTERRUPTED", threading.Event())
     return run_tests.main(argv)
 
 
@@ -81,6 +85,34 @@ def test_a_failure_does_not_keep_the_next_part_from_running(
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, {"a": [PASSED], "b": KeyboardInterrupt(), "c": [PASSED]}) == 1
     assert capsys.readouterr().out.endswith("1 passed, 1 failed, 0 skipped\n")
+
+
+def test_every_part_has_its_lane() -> None:
+    assert sorted(name for lane in run_tests.LANES for name in lane) == sorted(run_tests.PARTS)
+
+
+def test_an_interrupt_ends_what_runs_in_every_lane(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: Path
+) -> None:
+    """One lane sleeps, the other is interrupted meanwhile; the lane that slept starts nothing more."""
+
+    def interrupted() -> list[Case]:
+        while not run_tests.RUNNING:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    parts = {
+        "sleeps": lambda: [run_tests.checked("a", "sleeps", ["sleep", "300"])],
+        "next": lambda: [run_tests.checked("a", "next", ["true"])],
+        "interrupted": interrupted,
+    }
+    monkeypatch.setattr(run_tests, "PARTS", parts)
+    monkeypatch.setattr(run_tests, "LANES", (("sleeps", "next"), ("interrupted",)))
+    monkeypatch.setattr(run_tests, "INTERRUPTED", threading.Event())
+    assert run_tests.main([]) == 1
+    assert "0 passed, 2 failed, 0 skipped" in capsys.readouterr().out
+    assert not (output / "next.log").exists()
+    assert run_tests.call("cleans", ["true"], cleans_up=True) == 0
 
 
 def test_nothing_ran_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
