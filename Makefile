@@ -28,9 +28,9 @@ venv: ## The virtual environment, with everything that is pinned in requirements
 	@tools/venv.sh
 
 .PHONY: check
-check: venv ## The fast tests: lint, types, syntax, unit (under 3 minutes)
+check: venv ## The fast tests: lint, types, syntax, unit without slow ones (under 3 minutes)
 	@tools/packages.sh check
-	@$(test) lint types unit
+	@$(test) --quick lint types unit
 
 .PHONY: test
 test: venv ## All tests: check, sanity, build, integration, Molecule, lab (REQUIRE=lab,api: no skips there)

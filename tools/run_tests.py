@@ -21,10 +21,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -244,9 +245,11 @@ def types() -> list[Case]:
     return [checked("types", "mypy", [*argv, f"{here}/plugins", f"{here}/tools", f"{here}/tests"], cwd=top)]
 
 
-def unit() -> list[Case]:
-    """Tests that need nothing but Python."""
-    return pytest_cases("unit", "tests/unit", "--numprocesses=auto", timeout=900)
+def unit(quick: bool = False) -> list[Case]:
+    """Tests that need nothing but Python; without those that are marked as slow, if it has to be quick."""
+    return pytest_cases(
+        "unit", "tests/unit", "--numprocesses=auto", *(["-m", "not slow"] if quick else []), timeout=1500
+    )
 
 
 def sanity() -> list[Case]:
@@ -373,14 +376,13 @@ PARTS: dict[str, Callable[[], list[Case]]] = {
 LANES = (("lint", "types", "sanity", "build", "molecule"), ("unit", "integration", "lab"))
 
 
-def run_parts(names: Iterable[str], scenario: str = "") -> list[Case]:
+def run_parts(parts: Mapping[str, Callable[[], list[Case]]]) -> list[Case]:
     """Run parts, lane beside lane.
 
     Returns:
         The cases, in the order of the parts whatever ended first.
     """
-    names = list(names)
-    found: dict[str, list[Case]] = {name: [] for name in names}
+    found: dict[str, list[Case]] = {name: [] for name in parts}
 
     def run_lane(lane: Sequence[str]) -> None:
         for name in lane:
@@ -388,12 +390,12 @@ def run_parts(names: Iterable[str], scenario: str = "") -> list[Case]:
                 return
             print(f"{name}:", flush=True)
             try:
-                found[name] = molecule(scenario) if name == "molecule" and scenario else PARTS[name]()
+                found[name] = parts[name]()
             except Exception as error:
                 # A fault of this script or of a tool's output: the part failed, the others still run.
                 found[name] = [Case(name, name, "failed", reason=f"{type(error).__name__}: {error}")]
 
-    lanes = [[name for name in lane if name in names] for lane in LANES]
+    lanes = [[name for name in lane if name in parts] for lane in LANES]
     with ThreadPoolExecutor(len(lanes)) as pool:
         try:
             running = [pool.submit(run_lane, lane) for lane in lanes if lane]
@@ -469,6 +471,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--require", default="", help=f"suites of which no test may be skipped: {', '.join(SUITES)}")
     parser.add_argument("--scenario", default="", help="only this Molecule scenario")
+    parser.add_argument("--quick", action="store_true", help="without unit tests that are marked as slow")
     options = parser.parse_args(argv)
     suites = [name for name in options.require.replace(",", " ").split() if name]
     if unknown := [name for name in suites if name not in SUITES]:
@@ -477,7 +480,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"there is no part {', '.join(unknown)} (there are {', '.join(PARTS)})")
 
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    cases = run_parts(options.parts or PARTS, options.scenario)
+    with_options = {"unit": partial(unit, options.quick), "molecule": partial(molecule, options.scenario)}
+    cases = run_parts({name: {**PARTS, **with_options}[name] for name in options.parts or PARTS})
     cases = required(cases, suites)
     write_results(cases)
     print(summary(cases), flush=True)

@@ -29,7 +29,7 @@ from ansible_collections.banking.platform.plugins.plugin_utils import authoritie
 from ansible_collections.banking.platform.plugins.plugin_utils.authorities import Keyring, Store
 from ansible_collections.banking.platform.tests.unit.action.conftest import Play, make_action, results
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a node is converged by root")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a node is converged by root")]
 CLONE = Path(__file__).resolve().parents[3]
 PASSPHRASE = "correct horse battery"
 

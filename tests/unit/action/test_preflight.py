@@ -25,6 +25,8 @@ from ansible_collections.banking.platform.tools.suites import CLONE
 
 from .conftest import make_action, trusted
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.date(2026, 11, 23)
 INVENTORIES = sorted(path.parent for path in CLONE.glob("inventories/*/hosts.yml"))
 

@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.banking.platform.plugins.plugin_utils import record
 
+pytestmark = pytest.mark.slow
+
 HOSTS = """\
 all:
   vars: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}

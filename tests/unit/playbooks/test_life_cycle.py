@@ -21,7 +21,7 @@ import yaml
 
 from ansible_collections.banking.platform.plugins.plugin_utils.authorities import Keyring, Store
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="playbooks become root")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="playbooks become root")]
 CLONE = Path(__file__).resolve().parents[3]
 SERVERS, WORKERS = ["cp-a1", "cp-b1", "cp-c1"], ["worker-a1", "worker-b1"]
 

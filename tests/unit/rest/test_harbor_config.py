@@ -461,6 +461,7 @@ def test_wrong_log_in(harbor: Harbor) -> None:
     assert "wrong-password" not in said
 
 
+@pytest.mark.slow
 def test_the_playbook_masks_and_changes_once(harbor: Harbor, tmp_path: Path) -> None:
     options = {"url": harbor.url, "username": USER, "password": PASSWORD, "registries": ALL["registries"]}
     play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"banking.platform.harbor_config": options}]}]

@@ -13,6 +13,8 @@ import pytest
 
 from ansible_collections.banking.platform.tools.suites import CLONE
 
+pytestmark = pytest.mark.slow
+
 INVENTORIES = sorted(path.parent for path in CLONE.glob("inventories/*/hosts.yml"))
 
 
