@@ -35,7 +35,7 @@ def pack(path: Path, programs: Mapping[str, Path]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         for name, source in programs.items():
-            info = archive.gettarinfo(str(source), name)
+            info = archive.gettarinfo(str(source.resolve()), name)  # links are followed
             info.mode = 0o755
             with source.open("rb") as content:
                 archive.addfile(info, content)
