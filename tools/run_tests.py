@@ -144,6 +144,8 @@ def checked(
     seconds = time.monotonic() - start
     if code == 0:
         return Case(suite, name, "passed", seconds)
+    if code == 130 and INTERRUPTED.is_set():
+        return Case(suite, name, "skipped", seconds, "the run was interrupted before it")
     show(name)
     return Case(suite, name, "failed", seconds, f"exit code {code}, see tests/output/{name}.log")
 
@@ -316,7 +318,7 @@ def integration() -> list[Case]:
     alone = "tests/integration/lab"
     cases = pytest_cases("machine", alone, timeout=1200)
     # Then the folders side by side (tests/conftest.py): most of their time is waiting.
-    options = [f"--ignore={alone}", "--numprocesses=3", "--dist=loadgroup"]
+    options = [f"--ignore={alone}", "--numprocesses=3", "--dist=loadscope"]
     return cases + pytest_cases("integration", "tests/integration", *options, timeout=3300)
 
 

@@ -110,7 +110,7 @@ def test_an_interrupt_ends_what_runs_in_every_lane(
     monkeypatch.setattr(run_tests, "LANES", (("sleeps", "next"), ("interrupted",)))
     monkeypatch.setattr(run_tests, "INTERRUPTED", threading.Event())
     assert run_tests.main([]) == 1
-    assert "0 passed, 2 failed, 0 skipped" in capsys.readouterr().out
+    assert "0 passed, 2 failed" in capsys.readouterr().out
     assert not (output / "next.log").exists()
     assert run_tests.call("cleans", ["true"], cleans_up=True) == 0
 
