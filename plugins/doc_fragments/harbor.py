@@ -24,16 +24,4 @@ options:
   password:
     description: Password of the user, or secret of the robot account; also C(HARBOR_PASSWORD).
     type: str
-  timeout:
-    description: How long an answer may take, in seconds.
-    type: float
-    default: 65
-  retry_for:
-    description: How long a request is tried again when the server is away or busy, in seconds.
-    type: float
-    default: 60
-  parallel:
-    description: How many requests at a time.
-    type: int
-    default: 8
 """

@@ -54,16 +54,4 @@ options:
   cert_role:
     description: Role of the log-in by certificate; by default the first that fits.
     type: str
-  timeout:
-    description: How long an answer may take, in seconds.
-    type: float
-    default: 65
-  retry_for:
-    description: How long a request is tried again when the server is away or busy, in seconds.
-    type: float
-    default: 60
-  parallel:
-    description: How many requests at a time.
-    type: int
-    default: 8
 """

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from ansible_collections.banking.platform.plugins.module_utils.http_session import (
+    PACE,
     Answer,
     HttpError,
     Item,
@@ -36,7 +37,10 @@ from ansible_collections.banking.platform.plugins.module_utils.rest import (
     Reconciler,
     Thing,
     Wish,
+    one_of,
+    only,
     pages,
+    pick,
     same,
 )
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
@@ -47,9 +51,7 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "ca_path": {"type": "path", "aliases": ["ca_cert"]},
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
-    "timeout": {"type": "float", "default": 65},
-    "retry_for": {"type": "float", "default": 60},
-    "parallel": {"type": "int", "default": 8},
+    **PACE,
 }
 _ENVIRONMENT = {
     "url": "HARBOR_URL",
@@ -243,25 +245,10 @@ def _without(*names: str) -> Callable[[Thing, Thing | None], Thing]:
     return lambda wanted, _actual: {name: value for name, value in wanted.items() if name not in names}
 
 
-def _pick(source: Mapping[str, Any], names: Iterable[str]) -> Thing:
-    return {name: source[name] for name in names if source.get(name) is not None}
-
-
 def _cron(text: Any) -> Iterator[str]:
     # Harbor's schedules begin with the seconds; one of five fields would mean another time, or be refused.
     if text and len(str(text).split()) != 6:
         yield f"{text!r} is no schedule of six fields: second, minute, hour, day, month, weekday"
-
-
-def _one_of(thing: Thing, name: str, known: Iterable[str]) -> Iterator[str]:
-    if thing.get(name) is not None and str(thing[name]) not in known:
-        yield f"{name} is {thing[name]!r}, not one of {', '.join(known)}"
-
-
-def _only(thing: Thing, known: Iterable[str]) -> Iterator[str]:
-    unknown = sorted(set(thing) - {*known, "recreate"})
-    if unknown:
-        yield f"there is no {', '.join(unknown)} (there are {', '.join(known)})"
 
 
 # Projects. Their quota is a thing of its own, which the server makes and removes with the project.
@@ -298,8 +285,8 @@ def _project(thing: Thing) -> Thing:
 
 
 def _project_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, _PROJECT)
-    yield from _one_of(thing, "severity", _SEVERITIES)
+    yield from only(thing, _PROJECT)
+    yield from one_of(thing, "severity", _SEVERITIES)
     limit = thing.get("storage_limit")
     if limit is None or str(limit) == "-1":
         return
@@ -316,7 +303,7 @@ def _project_fields(wanted: Thing) -> Thing:
     body: Thing = {}
     metadata = {
         name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in _pick(wanted, _METADATA).items()
+        for name, value in pick(wanted, _METADATA).items()
     }
     if metadata:
         body["metadata"] = metadata
@@ -328,7 +315,7 @@ def _project_fields(wanted: Thing) -> Thing:
 
 
 def _make_project(api: Api, wanted: Thing, _actual: Thing | None) -> None:
-    body = {"project_name": wanted["name"], **_project_fields(wanted), **_pick(wanted, ("storage_limit",))}
+    body = {"project_name": wanted["name"], **_project_fields(wanted), **pick(wanted, ("storage_limit",))}
     allowlist = body.pop("cve_allowlist", None)
     if wanted.get("registry"):
         body["registry_id"] = _of(api).registry(str(wanted["registry"]))
@@ -344,7 +331,7 @@ def _change_project(api: Api, wanted: Thing, actual: Thing | None) -> None:
     limit = differing.pop("storage_limit", None)
     if {"cve_allowlist", "cve_allowlist_expires_at"} & differing.keys():
         # The list is replaced as a whole.
-        both = _pick(there, ("cve_allowlist", "cve_allowlist_expires_at"))
+        both = pick(there, ("cve_allowlist", "cve_allowlist_expires_at"))
         differing.update({**both, **{name: value for name, value in wanted.items() if name.startswith("cve_")}})
     fields = _project_fields(differing)
     if fields:
@@ -382,11 +369,11 @@ def _members(api: Api, scope: Thing) -> dict[Key, Thing]:
 
 
 def _member_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, ("project", "kind", "name", "role", "group_type", "ldap_group_dn"))
+    yield from only(thing, ("project", "kind", "name", "role", "group_type", "ldap_group_dn"))
     if thing.get("role") is None:
         yield "has no role"
-    yield from _one_of(thing, "role", ROLES)
-    yield from _one_of(thing, "group_type", _GROUP_TYPES)
+    yield from one_of(thing, "role", ROLES)
+    yield from one_of(thing, "group_type", _GROUP_TYPES)
 
 
 def _member_body(wanted: Thing, _actual: Thing | None) -> Thing:
@@ -394,7 +381,7 @@ def _member_body(wanted: Thing, _actual: Thing | None) -> Thing:
     if wanted["kind"] == "user":
         return {"role_id": role, "member_user": {"username": wanted["name"]}}
     group = {"group_name": wanted["name"], "group_type": _GROUP_TYPES[wanted.get("group_type") or "oidc"]}
-    return {"role_id": role, "member_group": {**group, **_pick(wanted, ("ldap_group_dn",))}}
+    return {"role_id": role, "member_group": {**group, **pick(wanted, ("ldap_group_dn",))}}
 
 
 # Robot accounts. The server tells the secret once, in the answer of the request that makes it.
@@ -457,7 +444,7 @@ def _robot(thing: Thing) -> Thing:
 
 def _robot_check(thing: Thing) -> Iterator[str]:
     inner = "access" if "project" in thing else "permissions"
-    yield from _only(thing, ("project", "name", "description", "disable", "duration", inner, "secret_in_vault"))
+    yield from only(thing, ("project", "name", "description", "disable", "duration", inner, "secret_in_vault"))
     if not _ROBOT_NAME.fullmatch(str(thing["name"])):
         yield "its name is not of lower-case letters, digits, and single . _ - in between"
     if not isinstance(thing.get("duration"), int) or thing["duration"] < -1 or thing["duration"] == 0:
@@ -475,7 +462,7 @@ def _robot_body(wanted: Thing) -> Thing:
     return {
         "name": wanted["name"],
         "level": "project" if "project" in wanted else "system",
-        **_pick(wanted, ("description", "disable", "duration", "permissions")),
+        **pick(wanted, ("description", "disable", "duration", "permissions")),
     }
 
 
@@ -507,7 +494,7 @@ def _make_robot(api: Api, wanted: Thing, _actual: Thing | None) -> None:
 def _change_robot(api: Api, wanted: Thing, actual: Thing | None) -> None:
     client, there = _of(api), actual or {}
     # The whole of it: what is left out would be emptied. The name is the one with the prefix.
-    body = {**_pick(there, ("description", "disable", "duration", "permissions")), **_robot_body(wanted)}
+    body = {**pick(there, ("description", "disable", "duration", "permissions")), **_robot_body(wanted)}
     api.request("PUT", f"robots/{there['id']}", {**body, "name": there["full_name"]})
     if not wanted.get("secret_in_vault") or there.get("secret_in_vault") or client.secrets is None:
         return
@@ -526,12 +513,12 @@ _CREDENTIAL = ("credential_type", "access_key", "access_secret")
 
 def _registry(said: Thing) -> Thing:
     credential = said.get("credential") or {}
-    about = _pick(said, ("id", *_REGISTRY))
+    about = pick(said, ("id", *_REGISTRY))
     return {**about, "credential_type": credential.get("type"), "access_key": credential.get("access_key")}
 
 
 def _registry_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, (*_REGISTRY, *_CREDENTIAL))
+    yield from only(thing, (*_REGISTRY, *_CREDENTIAL))
     for name in ("type", "url"):
         if not thing.get(name):
             yield f"has no {name}"
@@ -541,7 +528,7 @@ def _registry_made(wanted: Thing, _actual: Thing | None) -> Thing:
     credential = {name.removeprefix("credential_"): wanted[name] for name in _CREDENTIAL if name in wanted}
     if credential:
         credential.setdefault("type", "basic")
-    return {**_pick(wanted, _REGISTRY), **({"credential": credential} if credential else {})}
+    return {**pick(wanted, _REGISTRY), **({"credential": credential} if credential else {})}
 
 
 def _change_registry(api: Api, wanted: Thing, actual: Thing | None) -> None:
@@ -571,7 +558,7 @@ def _replication(said: Thing) -> Thing:
     # This very server is a registry without a name, of the id 0.
     ends = {end: (said.get(f"{end}_registry") or {}) for end in ("src", "dest")}
     return {
-        **_pick(said, ("id", *_POLICY)),
+        **pick(said, ("id", *_POLICY)),
         "filters": [_filter(one) for one in said.get("filters") or ()],
         "trigger": trigger.get("type") or "manual",
         "cron": (trigger.get("trigger_settings") or {}).get("cron") or "",
@@ -590,8 +577,8 @@ def _replication_wanted(thing: Thing) -> Thing:
 
 
 def _replication_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, (*_POLICY, "src_registry", "dest_registry", "trigger", "cron"))
-    yield from _one_of(thing, "trigger", ("manual", "scheduled", "event_based"))
+    yield from only(thing, (*_POLICY, "src_registry", "dest_registry", "trigger", "cron"))
+    yield from one_of(thing, "trigger", ("manual", "scheduled", "event_based"))
     yield from _cron(thing.get("cron"))
     if bool(thing.get("src_registry")) == bool(thing.get("dest_registry")):
         yield "needs either src_registry (from there to here) or dest_registry (from here to there)"
@@ -602,7 +589,7 @@ def _replication_check(thing: Thing) -> Iterator[str]:
 def _save_replication(api: Api, wanted: Thing, actual: Thing | None) -> None:
     merged = {**(actual or {}), **wanted}
     settings = {"trigger_settings": {"cron": merged["cron"]}} if merged["cron"] else {}
-    body = {**_pick(merged, _POLICY), "trigger": {"type": merged["trigger"], **settings}}
+    body = {**pick(merged, _POLICY), "trigger": {"type": merged["trigger"], **settings}}
     if "replicate_deletion" in body:
         # Older servers read the deprecated name only (handler/replication.go).
         body["deletion"] = body["replicate_deletion"]
@@ -701,13 +688,13 @@ def _retention_wanted(thing: Thing) -> Thing:
 
 
 def _retention_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, ("project", "rules", "cron"))
+    yield from only(thing, ("project", "rules", "cron"))
     yield from _cron(thing.get("cron"))
     # handler/retention.go: CreateRetention
     if not 1 <= len(thing.get("rules") or ()) <= 15:
         yield "has no rules, or more than 15"
     for rule in thing.get("rules") or ():
-        yield from _only(rule, ("keep", "count", "disabled", *_SELECTORS))
+        yield from only(rule, ("keep", "count", "disabled", *_SELECTORS))
         yield from _sides(rule)
         if rule.get("keep") not in (*_COUNTED, "always"):
             yield f"keep is {rule.get('keep')!r}, not one of {', '.join((*_COUNTED, 'always'))}"
@@ -775,7 +762,7 @@ def _immutable(api: Api, scope: Thing) -> dict[Key, Thing]:
 
 
 def _immutable_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, ("project", "rule", "disabled", *_SELECTORS[:-1]))
+    yield from only(thing, ("project", "rule", "disabled", *_SELECTORS[:-1]))
     yield from _sides(thing)
 
 
@@ -801,13 +788,13 @@ _WEBHOOK = ("description", "enabled", "event_types")
 def _webhook(said: Thing) -> Thing:
     targets = list(said.get("targets") or ())
     target = {name: targets[0].get(name) for name in _TARGET} if targets else {}
-    about = {**_pick(said, ("project", "name", "id", *_WEBHOOK)), **target}
+    about = {**pick(said, ("project", "name", "id", *_WEBHOOK)), **target}
     return {**about, "further_targets": targets[1:]}
 
 
 def _webhook_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, ("project", "name", *_WEBHOOK, *_TARGET))
-    yield from _one_of(thing, "type", ("http", "slack", "teams"))
+    yield from only(thing, ("project", "name", *_WEBHOOK, *_TARGET))
+    yield from one_of(thing, "type", ("http", "slack", "teams"))
     for name in ("address", "event_types"):
         if not thing.get(name):
             yield f"has no {name}"
@@ -817,8 +804,8 @@ def _webhook_check(thing: Thing) -> Iterator[str]:
 
 
 def _webhook_body(wanted: Thing, actual: Thing | None) -> Thing:
-    merged = {"type": "http", "enabled": True, **_pick(actual or {}, ("id", *_WEBHOOK, *_TARGET)), **wanted}
-    return {**_pick(merged, ("id", "name", *_WEBHOOK)), "targets": [_pick(merged, _TARGET)]}
+    merged = {"type": "http", "enabled": True, **pick(actual or {}, ("id", *_WEBHOOK, *_TARGET)), **wanted}
+    return {**pick(merged, ("id", "name", *_WEBHOOK)), "targets": [pick(merged, _TARGET)]}
 
 
 # What there is one of
@@ -837,7 +824,7 @@ def _collection(api: Api, _scope: Thing) -> dict[Key, Thing]:
 
 
 def _collection_check(thing: Thing) -> Iterator[str]:
-    yield from _only(thing, ("name", "cron", "delete_untagged", "workers"))
+    yield from only(thing, ("name", "cron", "delete_untagged", "workers"))
     yield from _cron(thing.get("cron"))
     if thing.get("cron") is None:
         yield "has no cron (an empty one is for no schedule)"
@@ -848,7 +835,7 @@ def _change_collection(api: Api, wanted: Thing, actual: Thing | None) -> None:
     cron = merged["cron"]
     schedule = {"type": "Custom", "cron": cron} if cron else {"type": "None", "cron": ""}
     # The server writes into the parameters: without them it would trip (handler/gc.go, `kick`).
-    body = {"schedule": schedule, "parameters": _pick(merged, ("delete_untagged", "workers"))}
+    body = {"schedule": schedule, "parameters": pick(merged, ("delete_untagged", "workers"))}
     api.request("PUT" if (actual or {}).get("cron") else "POST", "system/gc/schedule", body)
 
 

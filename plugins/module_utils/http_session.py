@@ -26,6 +26,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 
+# Options of every module that talks to a service; documented in plugins/doc_fragments/http_session.py.
+PACE: dict[str, dict[str, Any]] = {
+    "timeout": {"type": "float", "default": 65},
+    "retry_for": {"type": "float", "default": 60},
+    "parallel": {"type": "int", "default": 8},
+}
+
 # Worth another attempt: the server says so itself, or a proxy before it does.
 AGAIN = (429, 500, 502, 503, 504)
 # A 500 that is still there after so many attempts seldom heals.

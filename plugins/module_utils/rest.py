@@ -28,6 +28,8 @@ Thing = dict[str, Any]
 _MOST_NAMED = 10
 # Longer texts are in the diff, not in the plan.
 _LONGEST_VALUE = 400
+# A longer structure is shown over several lines of a difference.
+_LONGEST_LINE = 120
 _SHORTEST_SECRET = 6
 
 
@@ -89,6 +91,8 @@ class Kind:
             change of something else leaves it: it may have been rotated since.
         secret: fields that are masked. What is unread is, too.
         ordered: lists whose order counts.
+        form: brings the value of a field, declared or there, into one form that is shown and compared exactly. Where
+            there is none, `same` decides, for which an empty thing is as if it weren't there.
         parent: the kind that a thing lies in, and the fields of the key that are the parent's key.
         after: other kinds that come first.
         managed: whether a thing that is not wanted may be pruned.
@@ -122,6 +126,7 @@ class Kind:
     resend: bool = False
     secret: frozenset[str] = frozenset()
     ordered: frozenset[str] = frozenset()
+    form: Callable[[str, Any], Any] | None = None
     parent: tuple[str, tuple[str, ...]] | None = None
     after: tuple[str, ...] = ()
     managed: Callable[[Key, Thing], bool] = _managed
@@ -139,6 +144,12 @@ class Kind:
     def hidden(self) -> frozenset[str]:
         """The fields that are masked."""
         return self.secret | self.unread
+
+    def differs(self, name: str, wanted: Any, actual: Any) -> bool:
+        """Whether a field has to be changed."""
+        if self.form:
+            return bool(self.form(name, wanted) != self.form(name, actual))
+        return not same(wanted, actual, name in self.ordered)
 
     def key_of(self, thing: Mapping[str, Any]) -> Key:
         """The key of a thing, declared or there."""
@@ -162,6 +173,27 @@ class Wish:
     kind: Kind
     things: Sequence[Mapping[str, Any]] = ()
     scopes: Sequence[Mapping[str, Any]] = ()
+
+
+# Checking what is declared, and taking parts of it
+
+
+def only(thing: Thing, known: Iterable[str]) -> Iterator[str]:
+    """Name the fields that there are not."""
+    unknown = sorted(set(thing) - {*known, "recreate"})
+    if unknown:
+        yield f"there is no {', '.join(unknown)} (there are {', '.join(known)})"
+
+
+def one_of(thing: Thing, name: str, known: Iterable[str]) -> Iterator[str]:
+    """Say that a field has a value that there is not."""
+    if thing.get(name) is not None and str(thing[name]) not in known:
+        yield f"{name} is {thing[name]!r}, not one of {', '.join(known)}"
+
+
+def pick(source: Mapping[str, Any], names: Iterable[str]) -> Thing:
+    """Some fields of a thing, as far as they are there."""
+    return {name: source[name] for name in names if source.get(name) is not None}
 
 
 # Comparing
@@ -293,7 +325,7 @@ class Reconciler:
         self._wishes = _in_order(wishes)
         # Kind and key of what is not there yet, or is made anew: nothing can be in it.
         self._empty: set[tuple[str, Key]] = set()
-        self._deletions: list[Step] = []
+        self._deletions: list[Entry] = []
         self._entries: list[Entry] = []
         self._wanted = {wish.kind.name: self._checked(wish) for wish in self._wishes}
 
@@ -351,13 +383,23 @@ class Reconciler:
                         self._unwanted(Entry(kind, key, Step(kind.name, _named(key), "delete"), None, actual))
         if refused:
             raise Failure(_some(refused), "nothing was changed")
-        for step in reversed(self._deletions):
-            self.plan.add(step)
+        for entry in self.deletions():
+            self.plan.add(entry.step)
         return self.plan
 
     def changing(self) -> list[Entry]:
         """What is created or updated."""
         return list(self._entries)
+
+    def deletions(self) -> list[Entry]:
+        """What is deleted, in the order in which that is done."""
+        return self._deletions[::-1]
+
+    def leave(self, entry: Entry) -> None:
+        """Take a deletion out of the plan: the thing is still in use."""
+        self._deletions.remove(entry)
+        self.plan.steps.remove(entry.step)
+        self.counts["delete"] -= 1
 
     def is_new(self, entry: Entry) -> bool:
         """Whether what a thing lies in is not there yet."""
@@ -438,7 +480,7 @@ class Reconciler:
             self._add_diff(entry, {}, compared)
             return []
         known = {name: value for name, value in compared.items() if name not in kind.unread | kind.create_only}
-        differing = [name for name in known if not same(known[name], actual.get(name), name in kind.ordered)]
+        differing = [name for name in known if kind.differs(name, known[name], actual.get(name))]
         fixed = [name for name in differing if name in kind.immutable]
         if fixed and not anew:
             now, then = (
@@ -474,14 +516,14 @@ class Reconciler:
         step.apply = lambda: self._delete(entry)
         self._add_diff(entry, shown, {})
         self.counts["delete"] += 1
-        self._deletions.append(step)
+        self._deletions.append(entry)
 
     # What is shown
 
     def _shown_value(self, kind: Kind, name: str, value: Any) -> Any:
         if name in kind.hidden and value not in (None, ""):
             return MASK
-        return value
+        return kind.form(name, value) if kind.form and value is not None else value
 
     def _shown(self, kind: Kind, fields: Mapping[str, Any], unread: str = MASK) -> Thing:
         """Fields for the plan: secrets masked, long texts cut."""
@@ -513,7 +555,10 @@ class Reconciler:
             if isinstance(value, str) and "\n" in value:
                 lines += [f"{name}:", *(f"  {line}" for line in value.rstrip("\n").split("\n"))]
             elif value is not None:
-                lines.append(f"{name}: {json.dumps(value, sort_keys=True, default=str)}")
+                line = json.dumps(value, sort_keys=True, default=str)
+                if len(line) > _LONGEST_LINE and not isinstance(value, str):
+                    line = json.dumps(value, sort_keys=True, default=str, indent=2)
+                lines += f"{name}: {line}".split("\n")
         return "".join(f"{line}\n" for line in lines)
 
     # Doing it

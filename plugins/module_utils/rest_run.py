@@ -13,8 +13,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.banking.platform.plugins.module_utils.http_session import Session
 from ansible_collections.banking.platform.plugins.module_utils.kube.spec import unpack
-from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
+from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED, Failure
 from ansible_collections.banking.platform.plugins.module_utils.rest import Api, Reconciler, Wish
+
+# Options of every such module; documented in plugins/doc_fragments/rest_run.py.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "prune": {"type": "bool", "default": False},
+    "prune_protected": {"type": "bool", "default": False},
+    "update_secrets": {"type": "bool", "default": False, "no_log": False},
+    "packed": {"type": "str", "no_log": True},
+    **APPROVED,
+}
 
 
 class Client(Api, Protocol):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, List  # List: the client has a method of the name `list`
 
 from ansible_collections.banking.platform.plugins.module_utils.http_session import (
+    PACE,
     Answer,
     Forbidden,
     HttpError,
@@ -37,9 +38,7 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "role_id": {"type": "str"},
     "secret_id": {"type": "str", "no_log": True},
     "cert_role": {"type": "str"},
-    "timeout": {"type": "float", "default": 65},
-    "retry_for": {"type": "float", "default": 60},
-    "parallel": {"type": "int", "default": 8},
+    **PACE,
 }
 
 # Option: its name in the environment, the same as for Vault's own program.

@@ -23,6 +23,8 @@ description:
   - Tested against the vendor's API descriptions of Harbor 2.11.2 and 2.15.1, and not yet against Harbor itself.
 extends_documentation_fragment:
   - banking.platform.harbor
+  - banking.platform.http_session
+  - banking.platform.rest_run
 attributes:
   check_mode:
     support: full
@@ -126,12 +128,6 @@ options:
         secrets of robots are not meant.
     type: bool
     default: false
-  approved:
-    description: The part of the approved plan that nothing may differ from. Made by the action plugin.
-    type: dict
-  packed:
-    description: What is declared, as one value. Made by the action plugin.
-    type: str
 """
 
 EXAMPLES = r"""
@@ -223,7 +219,6 @@ from ansible_collections.banking.platform.plugins.module_utils.harbor_config imp
     refuse,
     wishes_of,
 )
-from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED
 from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler, Wish
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
 
@@ -246,11 +241,7 @@ SPEC = {
             "vault": {"type": "dict", "no_log": True},
         },
     },
-    "prune": {"type": "bool", "default": False},
-    "prune_protected": {"type": "bool", "default": False},
-    "update_secrets": {"type": "bool", "default": False, "no_log": False},
-    "packed": {"type": "str", "no_log": True},
-    **APPROVED,
+    **rest_run.OPTIONS,
 }
 
 

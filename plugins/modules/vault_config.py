@@ -22,6 +22,8 @@ description:
   - Stops at the first failure and says what was done and what was not. A second run does the rest.
 extends_documentation_fragment:
   - banking.platform.vault
+  - banking.platform.http_session
+  - banking.platform.rest_run
 attributes:
   check_mode:
     support: full
@@ -93,17 +95,6 @@ options:
     description: Whether mounts, transit keys and audit devices are pruned too. What is kept in them is lost.
     type: bool
     default: false
-  update_secrets:
-    description:
-      - Whether to write what the server never gives back although the thing is there. This is a change each time.
-    type: bool
-    default: false
-  approved:
-    description: The part of the approved plan that nothing may differ from. Made by the action plugin.
-    type: dict
-  packed:
-    description: What is declared, as one value. Made by the action plugin.
-    type: str
 """
 
 EXAMPLES = r"""
@@ -196,7 +187,6 @@ from typing import List
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.banking.platform.plugins.module_utils import rest_run
-from ansible_collections.banking.platform.plugins.module_utils.plan import APPROVED
 from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler, Wish
 from ansible_collections.banking.platform.plugins.module_utils.vault import CONNECTION, Vault
 from ansible_collections.banking.platform.plugins.module_utils.vault_config import DECLARED, VaultApi, refuse, wishes_of
@@ -213,11 +203,7 @@ SPEC = {
     "rate_limits": _THINGS,
     "lease_counts": _THINGS,
     "audit_devices": _THINGS,
-    "prune": {"type": "bool", "default": False},
-    "prune_protected": {"type": "bool", "default": False},
-    "update_secrets": {"type": "bool", "default": False},
-    "packed": {"type": "str", "no_log": True},
-    **APPROVED,
+    **rest_run.OPTIONS,
 }
 
 

@@ -17,6 +17,7 @@ description:
     O(output) and nowhere else, where that is set.
 extends_documentation_fragment:
   - banking.platform.vault
+  - banking.platform.http_session
 attributes:
   check_mode:
     support: full

@@ -12,15 +12,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jsonschema_rs
 import yaml
+
+from ansible_collections.banking.platform.tests.unit.rest.loopback import Loopback
 
 Thing = dict[str, Any]
 BASE = "/api/v2.0"
@@ -117,10 +117,11 @@ class Description:
         return self.errors(about["schema"], body) if "schema" in about and body is not None else []
 
 
-class Harbor:
+class Harbor(Loopback):
     """The double. Use it as a context."""
 
     def __init__(self, description: Description) -> None:
+        super().__init__()
         self.description = description
         self.problems: list[str] = []
         self.log: list[str] = []
@@ -144,40 +145,6 @@ class Harbor:
         }
         self.config_secret = ""
         self._last = 0
-        self._lock = threading.Lock()
-        double = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # header and body at once: apart, each answer would wait 40 ms for an acknowledgement
-
-            def _do(self) -> None:
-                size = int(self.headers.get("content-length") or 0)
-                raw = self.rfile.read(size) if size else b""
-                with double._lock:
-                    status, body, headers = double.answer(self.command, self.path, raw, self.headers)
-                data = b"" if body is None else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(data))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _do
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Harbor:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     # Requests
 

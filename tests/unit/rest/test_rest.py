@@ -228,6 +228,39 @@ def test_prune_in_scope_only_and_backwards(double: Double) -> None:
     assert gone == ["delete project p4", "delete project p3", "delete project p2"]
 
 
+def test_what_is_still_in_use_is_left(double: Double) -> None:
+    run(double, wishes())
+    reconciler = Reconciler(double, wishes(PROJECTS[:2], MEMBERS[:1]), prune=True)
+    reconciler.make_plan()
+    cem, bob = reconciler.deletions()
+    assert (cem.key, bob.key) == (("p1", "cem"), ("p1", "bob"))
+    reconciler.leave(cem)
+    assert reconciler.counts["delete"] == 1
+    reconciler.apply()
+    assert did(reconciler) == ["delete member p1/bob"]
+    assert [one["entity_name"] for one in double.members[double._number("p1")].values()] == ["ann", "cem"]
+
+
+def test_a_form_is_compared_exactly_and_shown(double: Double) -> None:
+    kind = replace(REGISTRY, form=lambda name, value: sorted(value or {}) if name == "actions" else value)
+    run(double, [Wish(kind, [{"name": "hub", "actions": {"b": {}, "a": {}}}])])
+    assert did(run(double, [Wish(kind, [{"name": "hub", "actions": {"a": None, "b": None}}])])) == []
+    # Without a form, an empty thing would be as if it weren't there.
+    changed = [Wish(kind, [{"name": "hub", "actions": {"a": {}, "b": {}, "c": {}}}])]
+    done = run(double, changed)
+    assert done.plan.steps[0].as_dict()["before"] == {"actions": ["a", "b"]}
+    assert done.plan.steps[0].as_dict()["after"] == {"actions": ["a", "b", "c"]}
+    assert next(iter(double.registries.values()))["actions"] == {"a": {}, "b": {}, "c": {}}, "sent as it was declared"
+
+
+def test_a_long_structure_is_shown_over_several_lines(double: Double) -> None:
+    rules = {f"rule-{number}": {"keep": number} for number in range(20)}
+    done = run(double, [Wish(REGISTRY, [{"name": "hub", "rules": rules, "short": {"a": 1}}])])
+    after = (done.plan.steps[0].diff or {})["after"]
+    assert 'short: {"a": 1}\n' in after
+    assert '    "keep": 7\n' in after
+
+
 def test_what_cannot_be_changed(double: Double) -> None:
     run(double, wishes())
     larger = [{**PROJECTS[0], "quota": 5}, *PROJECTS[1:]]
