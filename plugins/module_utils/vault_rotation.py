@@ -163,7 +163,7 @@ class Rotation:
         found = []
         for kind, ages in self._ages.items():
             now = [(0.0 if self.plan.begun and step.changes else age, most) for age, most, step in ages]
-            age, most = max(now, key=lambda one: one[0] / one[1])
+            age, most = max(now, key=lambda one: one[0] - one[1])
             name = f"age of the oldest key, {_kind(kind)}"
             found.append({"name": name, "value": round(age, 1), "unit": "d", "goal": f"<= {most:g}"})
         return found
