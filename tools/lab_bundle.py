@@ -117,4 +117,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except importlib.metadata.PackageNotFoundError as missing:
+        sys.exit(f"the virtual environment lacks the package {missing.name}: run make venv")

@@ -145,7 +145,7 @@ class LookupModule(LookupBase):
         kept = (key, path)
         if kept not in self._read:
             try:
-                self._read[kept] = _read(client, path)
+                self._read[kept] = client.secret(path)
             except Failure:
                 if check and not client.is_there():
                     display.warning(f"secret vault:{reference}: {_DEFERRED}")
@@ -169,30 +169,6 @@ class LookupModule(LookupBase):
         return self._read[kept][1][field]
 
 
-def _read(client: Vault, path: str) -> tuple[str, dict[str, Any], int]:
-    """A secret: the API's path of it, its fields, and its version (0: there is none; -1: KV version 1)."""
-    # What Vault's own program asks, to find the mount in a path: it needs no right beyond one to the secret.
-    mount = client.data(f"sys/internal/ui/mounts/{path}") or {}
-    if mount.get("type") not in ("kv", "generic"):
-        raise Failure(f"there is no KV at {path.partition('/')[0]}", "mount one (vault_config), or correct the path")
-    base = str(mount["path"]).strip("/")
-    inside = path[len(base) :].strip("/")
-    if not inside:
-        raise Failure("names a mount and no secret", "vault:<mount>/<path>#<field>")
-    if str((mount.get("options") or {}).get("version")) != "2":
-        return f"{base}/{inside}", client.data(f"{base}/{inside}") or {}, -1
-    place = f"{base}/data/{inside}"
-    answer = client.request("GET", place, accept=(404,))
-    data = (answer.body or {}).get("data") or {}
-    about = data.get("metadata") or {}
-    if answer.status == 404 and about:
-        raise Failure(
-            f"version {about.get('version')} was deleted at {about.get('deletion_time') or 'some time'}",
-            "undelete it, or remove the secret's metadata to begin anew",
-        )
-    return place, data.get("data") or {}, int(about.get("version") or 0)
-
-
 def _generate(
     client: Vault, path: str, found: tuple[str, dict[str, Any], int], field: str, wanted: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], int]:
@@ -213,7 +189,7 @@ def _generate(
         except HttpError as error:
             if error.status != 400 or "check-and-set" not in error.said:
                 raise
-            found = _read(client, path)
+            found = client.secret(path)
             continue
         return place, fields, int((answer.get("data") or {}).get("version") or version + 1)
     raise Failure("others write it all the time", "run again")

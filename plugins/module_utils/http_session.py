@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import email.utils
 import importlib.util
+import io
 import json
 import os
 import random
@@ -354,7 +355,7 @@ class Session:
         Args:
             method: of HTTP.
             path: below the URL, quoted as need be (`path_of`).
-            body: JSON types, or bytes as they are.
+            body: JSON types, or bytes as they are, or an open file, which is sent bit by bit.
             query: parameters; a list gives the parameter more than once.
             headers: more than those of the session.
             accept: statuses that are no errors, besides those below 300.
@@ -367,11 +368,14 @@ class Session:
         import urllib3
 
         target = "/" + path.lstrip("/") + (f"?{urlencode(query, doseq=True)}" if query else "")
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+        as_it_is = body is None or isinstance(body, (bytes, io.IOBase))
+        data = body if as_it_is else json.dumps(body, separators=(",", ":")).encode()
         again = method in _IDEMPOTENT if idempotent is None else idempotent
         sent = {"Accept": "application/json", **self.headers, **(headers or {})}
         if data is not None:
             sent["Content-Type"] = content
+        if isinstance(data, io.IOBase):
+            sent["Content-Length"] = str(os.fstat(data.fileno()).st_size)
         deadline = self._clock() + self.retry_for
         attempt = internal = asked = redirects = 0
         base = ""
@@ -380,6 +384,8 @@ class Session:
             with self._lock:
                 self.requests[method] = self.requests.get(method, 0) + 1
             host, hint = urlsplit(base).netloc, ""
+            if isinstance(data, io.IOBase):
+                data.seek(0)
             try:
                 reply = self._pool().request(
                     method,

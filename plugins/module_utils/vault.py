@@ -218,6 +218,42 @@ class Vault:
         """Delete; what is not there is deleted."""
         self.request("DELETE", path, accept=(404,))
 
+    def secret(self, path: str) -> tuple[str, dict[str, Any], int]:
+        """Read a secret of KV, whichever version its mount has.
+
+        Args:
+            path: mount and name, `kv/platform/postgresql`.
+
+        Returns:
+            The API's path of it, its fields, and its version (0: there is none; -1: KV version 1).
+
+        Raises:
+            Failure: there is no KV, or the secret was deleted.
+        """
+        path = path.strip("/")
+        # What Vault's own program asks, to find the mount in a path: it needs no right beyond one to the secret.
+        mount = self.data(f"sys/internal/ui/mounts/{path}") or {}
+        if mount.get("type") not in ("kv", "generic"):
+            raise Failure(
+                f"there is no KV at {path.partition('/')[0]}", "mount one (vault_config), or correct the path"
+            )
+        base = str(mount["path"]).strip("/")
+        inside = path[len(base) :].strip("/")
+        if not inside:
+            raise Failure("names a mount and no secret", "vault:<mount>/<path>#<field>")
+        if str((mount.get("options") or {}).get("version")) != "2":
+            return f"{base}/{inside}", self.data(f"{base}/{inside}") or {}, -1
+        place = f"{base}/data/{inside}"
+        answer = self.request("GET", place, accept=(404,))
+        data = (answer.body or {}).get("data") or {}
+        about = data.get("metadata") or {}
+        if answer.status == 404 and about:
+            raise Failure(
+                f"version {about.get('version')} was deleted at {about.get('deletion_time') or 'some time'}",
+                "undelete it, or remove the secret's metadata to begin anew",
+            )
+        return place, data.get("data") or {}, int(about.get("version") or 0)
+
     def request(
         self,
         method: str,
@@ -228,6 +264,7 @@ class Vault:
         headers: Mapping[str, str] | None = None,
         accept: Sequence[int] = (),
         idempotent: bool | None = None,
+        content: str = "application/json",
         login: bool = True,
     ) -> Answer:
         """Send one request; see `Session.request`.
@@ -248,6 +285,7 @@ class Vault:
                 headers={**own, **(headers or {})},
                 accept=accept,
                 idempotent=idempotent,
+                content=content,
             )
         except Forbidden as error:
             if not login:

@@ -283,19 +283,36 @@ def _make_issuer(api: Api, wanted: Thing, _actual: Thing | None) -> None:
         keys = (api.request("GET", f"{mount}/keys", query=_LIST).body or {}).get("keys") or []
     except NotFound:
         keys = []
-    kind = "internal"
-    asked = {name: value for name, value in about.items() if name not in ("ttl", "max_path_length")}
-    if keys:
-        kind = "existing"
-        asked = {name: value for name, value in asked.items() if name not in ("key_type", "key_bits", "key_name")}
-        asked["key_ref"] = keys[0]
-    request = api.request("POST", f"{mount}/intermediate/generate/{kind}", asked).body
-    wish = {name: value for name, value in about.items() if name not in ("key_type", "key_bits", "key_name")}
+    sign_intermediate(api, mount, signed_by, about, keys[0] if keys else "")
+
+
+# Fields of an issuer that are the key's, and those that only the one who signs is told.
+_OF_KEY = ("key_type", "key_bits", "key_name")
+_OF_SIGNING = ("ttl", "not_after", "not_before_duration", "max_path_length", "permitted_dns_domains")
+
+
+def sign_intermediate(api: Api, mount: str, signed_by: str, about: Thing, key: str = "") -> Thing:
+    """Have a key of a PKI mount signed by the issuer of another one, and bring its certificate and chain.
+
+    Args:
+        mount, signed_by: where the two are mounted.
+        about: what the issuer looks like, the fields of both requests.
+        key: the id of a key that is there already; without it a new one is made.
+
+    Returns:
+        `certificate`, and `imported_issuers`, the ids of what is new in the mount.
+    """
+    asked = {name: value for name, value in about.items() if name not in _OF_SIGNING}
+    if key:
+        asked = {**{name: value for name, value in asked.items() if name not in _OF_KEY}, "key_ref": key}
+    request = api.request("POST", f"{mount}/intermediate/generate/{'existing' if key else 'internal'}", asked).body
+    wish = {name: value for name, value in about.items() if name not in _OF_KEY}
     signing = {**wish, "csr": request["csr"], "format": "pem"}
     signed = api.request("POST", f"{signed_by}/root/sign-intermediate", signing).body
     chain = [signed["certificate"], *(signed.get("ca_chain") or [signed["issuing_ca"]])]
     whole = "\n".join(dict.fromkeys(part.strip() for part in chain)) + "\n"
-    api.request("POST", f"{mount}/intermediate/set-signed", {"certificate": whole})
+    kept = api.request("POST", f"{mount}/intermediate/set-signed", {"certificate": whole}).body or {}
+    return {"certificate": signed["certificate"], "imported_issuers": kept.get("imported_issuers") or []}
 
 
 def _issuer_check(thing: Thing) -> Iterator[str]:
@@ -527,6 +544,7 @@ KINDS: dict[str, Kind] = {
                     "other_sans",
                     "ttl",
                     "not_after",
+                    "not_before_duration",
                     "key_type",
                     "key_bits",
                     "key_name",

@@ -11,10 +11,14 @@ Where the two differ: new shares are `sys/rekey/*` and `sys/rekey-recovery-key/*
 from __future__ import annotations
 
 import datetime
+import gzip
+import hashlib
 import json
 import os
 import re
+import tarfile
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, List
@@ -23,7 +27,7 @@ from ansible_collections.banking.platform.plugins.module_utils.http_session impo
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
 
-STATES = ("initialized", "unsealed", "sealed", "stepped_down", "rekeyed", "rotated")
+STATES = ("initialized", "unsealed", "sealed", "stepped_down", "rekeyed", "rotated", "restored")
 
 
 def resolve(reference: str) -> str:
@@ -46,6 +50,51 @@ def resolve(reference: str) -> str:
     if not text:
         raise Failure(f"there is no share at {reference}", "check the reference")
     return text
+
+
+def time_of(said: Any) -> datetime.datetime:
+    """A time as Vault tells it: RFC 3339 with nanoseconds, or seconds of the epoch."""
+    if isinstance(said, (int, float)):
+        return datetime.datetime.fromtimestamp(said, datetime.UTC)
+    return datetime.datetime.fromisoformat(re.sub(r"\.[0-9]+", "", str(said).replace("Z", "+00:00")))
+
+
+def snapshot(path: str) -> dict[str, Any]:
+    """What a snapshot says of itself: Index and Term that it was taken at, ...
+
+    Raises:
+        Failure: there is none, or it is not whole.
+    """
+    try:
+        with gzip.open(path) as whole, tarfile.open(fileobj=whole, mode="r:") as archive:
+            digests: dict[str, str] = {}
+            wanted: dict[str, str] = {}
+            about: dict[str, Any] = {}
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is None:
+                    continue
+                if member.name == "SHA256SUMS":
+                    lines = content.read().decode().splitlines()
+                    wanted = {line.split()[1]: line.split()[0] for line in lines if line.strip()}
+                    continue
+                digest = hashlib.sha256()
+                said = b""
+                while block := content.read(1 << 20):
+                    digest.update(block)
+                    said += block if member.name == "meta.json" else b""
+                digests[member.name] = digest.hexdigest()
+                about = json.loads(said) if said else about
+            # A file that was cut off at its end is found by reading all of it.
+            while whole.read(1 << 20):
+                pass
+            if not (about and wanted) or any(digests.get(name) != value for name, value in wanted.items()):
+                raise ValueError
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError):
+        raise Failure(f"{path} is damaged, or no snapshot of Vault", "take another one") from None
+    except OSError as error:
+        raise Failure(f"the snapshot {path} cannot be read: {error.strerror or error}", "check snapshot") from None
+    return about
 
 
 def pgp_key(given: str) -> str:
@@ -77,6 +126,7 @@ class Operator:
         vault: a client of all members.
         params: the module's options.
         check: whether only to plan.
+        now: the time that ages are counted to, this very moment by default.
 
     Attributes:
         plan: a step for each thing.
@@ -84,11 +134,14 @@ class Operator:
         output: values of the result: shares and root token, encrypted; progress by member.
     """
 
-    def __init__(self, vault: Vault, params: Mapping[str, Any], check: bool) -> None:
+    def __init__(
+        self, vault: Vault, params: Mapping[str, Any], check: bool, now: datetime.datetime | None = None
+    ) -> None:
         self.vault, self.params, self.check = vault, params, check
         self.plan = Plan()
         self.deferred: List[str] = []
         self.output: dict[str, Any] = {}
+        self._now = now or datetime.datetime.now(datetime.UTC)
         self._sleep: Callable[[float], None] = time.sleep
 
     def make_plan(self) -> Plan:
@@ -403,14 +456,52 @@ class Operator:
             return
         step = self.plan.add(Step("vault", "encryption key"))
         status = self._data("GET", "sys/key-status")
-        made = datetime.datetime.fromisoformat(
-            re.sub(r"\.[0-9]+", "", str(status["install_time"]).replace("Z", "+00:00"))
-        )
-        age = (datetime.datetime.now(datetime.UTC) - made).total_seconds() / 86400
+        age = (self._now - time_of(status["install_time"])).total_seconds() / 86400
+        self.output["age"] = round(age, 2)
         if age < self.params["max_age"]:
             return
+        step.note = f"{age:.0f} days old, {self.params['max_age']:g} at most"
         step.action, step.before, step.after = "update", {"term": status["term"]}, {"term": status["term"] + 1}
         step.apply = self._rotate
+
+    # What was
+
+    def _plan_restored(self) -> None:
+        path = os.path.expanduser(self.params["snapshot"] or "")
+        about = snapshot(path)
+        found = self._initialised()
+        step = self.plan.add(Step("vault", "all that is stored", "update", after={"snapshot": os.path.basename(path)}))
+        step.after["index"] = about["Index"]
+        if found and all(status["sealed"] for status in found.values()):
+            if not self.check:
+                raise Failure("Vault is sealed: it takes no snapshot", "unseal it first (state unsealed)")
+            found = {}
+        if not found:
+            step.deferred = "an unsealed Vault"
+            return
+        step.apply = lambda: self._restore(path)
+
+    def _restore(self, path: str) -> None:
+        leader = self._leader()
+        if not leader:
+            raise Failure("no member of Vault is active", "see vault-state on its servers, and run again")
+        place = f"sys/storage/raft/snapshot{'-force' if self.params['force'] else ''}"
+        with open(path, "rb") as file:
+            try:
+                self.vault.member(leader).request(
+                    "POST", place, file, idempotent=False, content="application/octet-stream"
+                )
+            except HttpError as error:
+                if error.status == 400 and "unseal keys" in error.said:
+                    raise Failure(
+                        f"{path} is of a Vault with other keys, nothing was restored",
+                        "with force it is taken all the same; then it takes that Vault's seal or shares to unseal",
+                    ) from None
+                raise
+        deadline = time.monotonic() + float(self.params["retry_for"] or 0)
+        while not self._leader() and time.monotonic() < deadline:
+            self._sleep(0.2)
+        self.output["sealed"] = [url for url in self.vault.urls if (self._status(url) or {}).get("sealed", True)]
 
     def _rotate(self) -> None:
         path = "sys/rotate/keyring" if self._has_rotation() else "sys/rotate"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vault_operator
-short_description: Initialise, unseal, seal and rekey Vault or OpenBao
+short_description: Initialise, unseal, seal, rekey and restore Vault or OpenBao
 version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
@@ -35,10 +35,11 @@ options:
       - V(initialized) once for all members. V(unsealed) for every member, as far as the shares given go. V(sealed) for
         every member. V(stepped_down) hands over from the active member. V(rekeyed) gives new shares where their number
         or threshold differs, or with O(force). V(rotated) makes another encryption key where the last one is older than
-        O(max_age).
+        O(max_age). V(restored) puts O(snapshot) in the place of all that is stored, and what was written after it is
+        lost; each run does it again.
     type: str
     required: true
-    choices: [initialized, unsealed, sealed, stepped_down, rekeyed, rotated]
+    choices: [initialized, unsealed, sealed, stepped_down, rekeyed, rotated, restored]
   shares:
     description:
       - How many shares there are, by default one for each of O(pgp_keys). Recovery shares, where a seal unseals.
@@ -71,8 +72,14 @@ options:
   member:
     description: For O(state=stepped_down), the URL of the member that must not be active; by default whichever is.
     type: str
+  snapshot:
+    description: File with a snapshot, for O(state=restored).
+    type: path
   force:
-    description: New shares, even if their number and threshold stay.
+    description:
+      - New shares, even if their number and threshold stay.
+      - With O(state=restored), a snapshot of a Vault that had other keys is taken, too. Unsealing then takes the seal
+        or the shares of that one.
     type: bool
     default: false
   max_age:
@@ -133,6 +140,15 @@ progress:
   description: By member, how many shares of how many it has, where it takes more.
   returned: when a member is still sealed
   type: dict
+age:
+  description: How old the encryption key was, in days.
+  returned: with O(state=rotated)
+  type: float
+sealed:
+  description: Members that are sealed, or do not answer.
+  returned: after a restore
+  type: list
+  elements: str
 active:
   description: The member that is active now.
   returned: after a step-down
@@ -163,9 +179,11 @@ def main() -> None:
             "share_references": {"type": "list", "elements": "str", "default": []},
             "share_values": {"type": "list", "elements": "str", "no_log": True},
             "member": {"type": "str"},
+            "snapshot": {"type": "path"},
             "force": {"type": "bool", "default": False},
             "max_age": {"type": "float", "default": 90},
         },
+        required_if=[("state", "restored", ["snapshot"])],
         supports_check_mode=True,
     )
     run = None

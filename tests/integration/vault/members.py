@@ -5,21 +5,33 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.banking.platform.plugins.module_utils.lab import host, machine
 from ansible_collections.banking.platform.plugins.modules import lab_fault
 from ansible_collections.banking.platform.tools.suites import CLONE
 
-NAME, NET = "vtest", "10.94"
+NAME, NET = os.environ.get("LAB_NAME", "vtest"), os.environ.get("LAB_NET", "10.94")
 NODES = {f"cp-{zone}1": f"{NET}.{number}.11" for number, zone in enumerate("abc", 1)}
 STATE = CLONE / "build" / "lab" / NAME
 _RECAP = re.compile(r"^(\S+) +: +ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
+
+
+def until(holds: Callable[[], object], seconds: float = 120) -> float:
+    """Wait for something, and say for how long it was waited."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.1)
+    return time.monotonic() - began
 
 
 def playbook(path: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -64,10 +76,11 @@ class Members:
         assert done.returncode != 0, done.stdout[-3000:]
         return done.stdout + done.stderr
 
-    def converge(self, *arguments: str) -> dict[str, int]:
+    def converge(self, *arguments: str, initialise: bool = False) -> dict[str, int]:
         """The nodes' playbook, as far as it is about Vault."""
-        changed = self.play("playbooks/nodes.yml", "--tags", "vault", *arguments)
-        return {name: changed[name] for name in NODES}
+        own = [] if initialise else ["-e", "vault_init_output="]
+        changed = self.play("playbooks/nodes.yml", "--tags", "vault", *own, *arguments)
+        return {name: changed[name] for name in (*NODES, "localhost") if initialise or name in NODES}
 
     def operate(self, state: str, **options: Any) -> int:
         """Run vault_operator, and return how much it has changed."""
@@ -118,6 +131,54 @@ class Members:
         }
         with host.lock():
             lab_fault.make_plan(given, machine.podman_settings(machine.look())).apply()
+
+
+class Writer:
+    """Writes one secret after the other through the members that are given, and counts what was acknowledged."""
+
+    def __init__(self, node: str, members: list[str], token: str) -> None:
+        # One connection per write: a client that begins anew finds the active member again.
+        script = (
+            "import json,ssl,sys,time,urllib.request\n"
+            "context = ssl.create_default_context(cafile='/etc/vault/pki/ca.crt')\n"
+            "number = 0\n"
+            "while True:\n"
+            f"    for member in {members!r}:\n"
+            "        url = member + '/v1/kv/data/written/' + str(number)\n"
+            "        body = json.dumps({'data': {'number': number}}).encode()\n"
+            f"        asked = urllib.request.Request(url, body, {{'X-Vault-Token': {token!r}}})\n"
+            "        try:\n"
+            "            urllib.request.urlopen(asked, timeout=1, context=context).read()\n"
+            "        except OSError:\n"
+            "            continue\n"
+            "        print(number, time.time(), flush=True)\n"
+            "        number += 1\n"
+        )
+        command = ["podman", "exec", "-i", f"{NAME}.{node}", "python3", "-"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin
+        self._process.stdin.write(script)
+        self._process.stdin.close()
+        self.acknowledged: list[tuple[int, float]] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            number, when = line.split()
+            self.acknowledged.append((int(number), float(when)))
+
+    def longest_pause(self) -> float:
+        """Seconds between two acknowledged writes, at most."""
+        times = [when for _number, when in self.acknowledged]
+        return max(after - before for before, after in itertools.pairwise(times))
+
+    def stop(self) -> list[int]:
+        self._process.kill()
+        self._process.wait()
+        self._thread.join(timeout=30)
+        return [number for number, _when in self.acknowledged]
 
 
 def made() -> Iterator[Members]:

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-import itertools
-import subprocess
-import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.banking.platform.tests.integration.vault.members import NAME, NODES, STATE, Members
+from ansible_collections.banking.platform.tests.integration.vault.members import NODES, STATE, Members, Writer, until
 from ansible_collections.banking.platform.tools import suites
 
 pytestmark = [
@@ -24,15 +20,6 @@ pytestmark = [
 # What members may do in Vault by their certificates (docs/vault.md).
 POLICY = """path "sys/storage/raft/snapshot" { capabilities = ["read"] }
 path "sys/step-down" { capabilities = ["update", "sudo"] }"""
-
-
-def until(holds: Callable[[], object], seconds: float = 120) -> float:
-    """Wait for something, and say for how long it was waited."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.1)
-    return time.monotonic() - began
 
 
 def test_check_mode_shows_all_of_it_before_the_first_install(vault: Members) -> None:
@@ -101,54 +88,6 @@ E"""
     vault.on(node, damaged)
     said = vault.on(node, "/usr/local/libexec/platform/vault-verify /root/damaged.snap 2>&1 || :")
     assert "is damaged" in said
-
-
-class Writer:
-    """Writes one secret after the other through the members that are given, and counts what was acknowledged."""
-
-    def __init__(self, node: str, members: list[str], token: str) -> None:
-        # One connection per write: a client that begins anew finds the active member again.
-        script = (
-            "import json,ssl,sys,time,urllib.request\n"
-            "context = ssl.create_default_context(cafile='/etc/vault/pki/ca.crt')\n"
-            "number = 0\n"
-            "while True:\n"
-            f"    for member in {members!r}:\n"
-            "        url = member + '/v1/kv/data/written/' + str(number)\n"
-            "        body = json.dumps({'data': {'number': number}}).encode()\n"
-            f"        asked = urllib.request.Request(url, body, {{'X-Vault-Token': {token!r}}})\n"
-            "        try:\n"
-            "            urllib.request.urlopen(asked, timeout=1, context=context).read()\n"
-            "        except OSError:\n"
-            "            continue\n"
-            "        print(number, time.time(), flush=True)\n"
-            "        number += 1\n"
-        )
-        command = ["podman", "exec", "-i", f"{NAME}.{node}", "python3", "-"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdin
-        self._process.stdin.write(script)
-        self._process.stdin.close()
-        self.acknowledged: list[tuple[int, float]] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            number, when = line.split()
-            self.acknowledged.append((int(number), float(when)))
-
-    def longest_pause(self) -> float:
-        """Seconds between two acknowledged writes, at most."""
-        times = [when for _number, when in self.acknowledged]
-        return max(after - before for before, after in itertools.pairwise(times))
-
-    def stop(self) -> list[int]:
-        self._process.kill()
-        self._process.wait()
-        self._thread.join(timeout=30)
-        return [number for number, _when in self.acknowledged]
 
 
 def outage(vault: Members, fault: Callable[[str], object], heal: Callable[[str], object]) -> float:
