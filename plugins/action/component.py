@@ -42,6 +42,7 @@ _ARGUMENTS: dict[str, Any] = {
             "values": {"type": "str"},
             "api_versions": {"type": "list", "elements": "str", "default": []},
             "crds": {"type": "bool", "default": True},
+            "leave_out": {"type": "list", "elements": "str", "default": []},
         },
     },
     "take_over": {"type": "bool", "default": False},
@@ -305,7 +306,7 @@ class _Rendering:
             api_versions=wish["api_versions"],
             crds=wish["crds"],
         )
-        rendered = charts.render(release, path, settings.kubernetes)
+        rendered = charts.without(release, charts.render(release, path, settings.kubernetes), wish["leave_out"])
         self.schemas.add(item for item in rendered if item.object["kind"] == CRD)
         for item in rendered:
             # Helm puts what names no namespace into the release's; whether a kind has one, it asks the cluster.

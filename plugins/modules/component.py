@@ -75,6 +75,13 @@ options:
         description: Whether the CRDs in the chart's folder C(crds) belong to the component.
         type: bool
         default: true
+      leave_out:
+        description:
+          - Objects of the chart, each C(<kind>/<name>), that come from elsewhere, such as a Secret that an
+            ExternalSecret makes. One that the chart does not have is an error.
+        type: list
+        elements: str
+        default: []
   take_over:
     description: Whether to take fields from other managers, and objects from other components.
     type: bool

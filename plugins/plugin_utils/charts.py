@@ -117,6 +117,27 @@ def render(release: Release, path: str, kubernetes: str, program: str = "helm") 
     return objects
 
 
+def without(release: Release, objects: Sequence[Manifest], left_out: Sequence[str]) -> list[Manifest]:
+    """The objects of a chart without those that come from elsewhere, such as a Secret that an ExternalSecret makes.
+
+    Args:
+        release: whose objects they are.
+        objects: as rendered.
+        left_out: each `<kind>/<name>`.
+
+    Raises:
+        Failure: the chart has none of that name, so that both might come one day.
+    """
+    names = [f"{item.object['kind']}/{item.object['metadata']['name']}" for item in objects]
+    unknown = sorted(set(left_out) - set(names))
+    if unknown:
+        raise Failure(
+            f"chart {release.chart.name} has no {', '.join(unknown)} that could be left out",
+            "see what the chart calls it now, and correct leave_out",
+        )
+    return [item for name, item in zip(names, objects, strict=True) if name not in left_out]
+
+
 def _template(release: Release, path: str, kubernetes: str, program: str) -> str:
     command = [program, "template", release.name, path, "--namespace", release.namespace, "--values", "-"]
     command += ["--kube-version", kubernetes, *(["--include-crds"] if release.crds else [])]

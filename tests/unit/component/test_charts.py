@@ -106,3 +106,16 @@ def test_a_chart_that_is_nowhere_is_said_to_be(archive: Path, tmp_path: Path) ->
         charts.fetch(chart.entry(archive, "http://127.0.0.1:9"), str(tmp_path / "charts"))
     assert failure.value.cause.startswith("chart web 1.2.3: ")
     assert "artifacts_source" in failure.value.next_step
+
+
+def test_what_comes_from_elsewhere_is_left_out(archive: Path) -> None:
+    release = Release(chart.entry(archive), name="shop", namespace="shops")
+    found = charts.render(release, str(archive), "1.28.15", str(helm()))
+    left = charts.without(release, found, ["ConfigMap/cache"])
+    assert [item for item in found if item not in left] == [
+        item for item in found if item.object["metadata"]["name"] == "cache"
+    ]
+    assert charts.without(release, found, []) == found
+    # A chart that calls it otherwise now would bring it beside the other one.
+    with pytest.raises(Failure, match="has no Secret/cache that could be left out"):
+        charts.without(release, found, ["Secret/cache"])

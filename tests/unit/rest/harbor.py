@@ -141,6 +141,11 @@ class Harbor(Loopback):
             "auth_mode": "db_auth",
             "robot_name_prefix": "robot$",
             **dict.fromkeys(("oidc_name", "oidc_endpoint", "oidc_client_id", "oidc_scope"), ""),
+            **dict.fromkeys(("oidc_groups_claim", "oidc_admin_group", "oidc_user_claim"), ""),
+            "oidc_verify_cert": True,
+            "oidc_auto_onboard": False,
+            "project_creation_restriction": "everyone",
+            "robot_token_duration": 30,
             "read_only": False,
         }
         self.config_secret = ""

@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 
 from ansible_collections.banking.platform.plugins.module_utils import harbor_config
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
 from ansible_collections.banking.platform.plugins.module_utils.rest import Reconciler
 from ansible_collections.banking.platform.plugins.modules.harbor_config import Run
+from ansible_collections.banking.platform.tests.unit.action.conftest import trusted
 from ansible_collections.banking.platform.tests.unit.rest.harbor import PASSWORD, USER, Description, Harbor
-from ansible_collections.banking.platform.tools.suites import openapi_folder
+from ansible_collections.banking.platform.tools.suites import CLONE, openapi_folder
 
 Thing = dict[str, Any]
 VERSIONS = ("2.11.2", "2.15.1")
@@ -561,3 +565,28 @@ def test_selectors_there_and_back(rule: Thing) -> None:
 def test_a_rule_of_another_form_is_told_as_it_is() -> None:
     two = [{"kind": "doublestar", "decoration": "matches", "pattern": name} for name in "ab"]
     assert harbor_config._selected({"tag_selectors": two})["tags"] == two
+
+
+def test_what_the_role_declares_of_itself(harbor: Harbor, kv: Kv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OIDC_SECRET", "oidc-secret-value")
+    role = CLONE / "roles" / "harbor"
+    variables: Thing = {"role_path": str(role), "platform_release": "2024.1", "platform_domain": "bank.local"}
+    for name in ("defaults", "vars"):
+        variables |= yaml.safe_load((role / name / "main.yml").read_text())
+    variables["harbor_oidc"] = {**variables["harbor_oidc"], "secret": "env:OIDC_SECRET"}
+    templar = Templar(loader=DataLoader(), variables={key: trusted(value) for key, value in variables.items()})
+    (task,) = (
+        one["banking.platform.harbor_config"]
+        for one in yaml.safe_load((role / "tasks" / "configure.yml").read_text())
+        if "banking.platform.harbor_config" in one
+    )
+    # As the role hands it over.
+    declared = {name: templar.template(trusted(task[name])) for name in harbor_config.DECLARED if name in task}
+    assert set(declared) == set(harbor_config.DECLARED)
+    assert configure(harbor, declared).warnings == []
+    assert steps(configure(harbor, declared)) == []
+    assert harbor.config_secret == "oidc-secret-value"
+    assert set(kv.kept) == {"harbor/banking/ci", "harbor/banking/cluster"}
+    banking = harbor.projects[harbor.number("banking")]["metadata"]
+    wanted = ("auto_scan", "prevent_vul", "enable_content_trust_cosign")
+    assert {name: banking[name] for name in wanted} == dict.fromkeys(wanted, "true")

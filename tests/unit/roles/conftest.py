@@ -58,6 +58,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
 
         monkeypatch.setattr(charts, "fetch", lambda *_arguments: "")
         monkeypatch.setattr(charts, "render", template)
+        monkeypatch.setattr(charts, "without", lambda _wish, objects, _left_out: objects)
         files = [folder / "defaults" / "main.yml", folder / "vars" / "main.yml"]
         variables: dict[str, Any] = {
             "platform_release": release,
