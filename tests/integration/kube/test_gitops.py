@@ -58,6 +58,9 @@ class Platform:
             "platform_build_dir": str(folder / "build"),
             "platform_kubeconfig": cluster.admin,
             "platform_lock_host": "localhost",
+            # They read from Vault, which is not here: tests/integration/vault/test_cluster_secrets.py.
+            "secrets_enabled": False,
+            "harbor_enabled": False,
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
         }
