@@ -55,7 +55,7 @@ def call(
     name: str,
     argv: Sequence[str],
     *,
-    timeout: int = 900,
+    timeout: int = 1800,
     cwd: Path = CLONE,
     env: Mapping[str, str] | None = None,
     cleans_up: bool = False,
@@ -134,7 +134,7 @@ def checked(
     name: str,
     argv: Sequence[str],
     *,
-    timeout: int = 900,
+    timeout: int = 1800,
     cwd: Path = CLONE,
     env: Mapping[str, str] | None = None,
 ) -> Case:
