@@ -318,7 +318,7 @@ def integration() -> list[Case]:
     alone = "tests/integration/lab"
     cases = pytest_cases("machine", alone, timeout=1200)
     # Then the folders side by side (tests/conftest.py): most of their time is waiting.
-    options = [f"--ignore={alone}", "--numprocesses=3", "--dist=loadscope"]
+    options = [f"--ignore={alone}", "--numprocesses=2", "--dist=loadscope"]
     return cases + pytest_cases("integration", "tests/integration", *options, timeout=3300)
 
 

@@ -169,6 +169,10 @@ class Service:
             connection.close()
 
 
+# For how long etcd keeps what a drill wrote that was itself interrupted, in seconds: longer than any drill.
+LEASE = 3600
+
+
 class Watch:
     """Asks for a while.
 
@@ -179,7 +183,7 @@ class Watch:
     """
 
     def __init__(self, service: Service, etcd_key: Optional[str] = None) -> None:
-        self.service, self.key = service, etcd_key
+        self.service, self.key, self.lease = service, etcd_key, ""
         self.answers = self.failures = 0
         self.silences: List[float] = []
         self.causes: List[str] = []
@@ -223,7 +227,10 @@ class Watch:
 
     def _ask(self) -> None:
         if self.key:
-            self.service.ask("/v3/kv/put", {"key": _b64(self.key), "value": _b64(str(self.answers + 1))})
+            if not self.lease:
+                self.lease = self.service.ask("/v3/lease/grant", {"TTL": LEASE})["ID"]
+            written = {"key": _b64(self.key), "value": _b64(str(self.answers + 1)), "lease": self.lease}
+            self.service.ask("/v3/kv/put", written)
         else:
             self.service.ask()
         self.answers += 1
@@ -239,7 +246,8 @@ class Watch:
             try:
                 kvs = self.service.ask("/v3/kv/range", {"key": key}).get("kvs") or []
                 known = int(base64.b64decode(kvs[0]["value"])) if kvs else 0
-                self.service.ask("/v3/kv/deleterange", {"key": key})
+                # With its lease goes the key, and a write that is still on its way comes to nothing.
+                self.service.ask("/v3/lease/revoke", {"ID": self.lease})
                 # A write without an answer may have been done all the same.
                 return max(self.answers - known, 0)
             except (OSError, http.client.HTTPException, ValueError) as error:

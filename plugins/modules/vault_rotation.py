@@ -19,6 +19,7 @@ description:
   - No secret is read, shown or returned.
 extends_documentation_fragment:
   - banking.platform.vault
+  - banking.platform.http_session
 attributes:
   check_mode:
     support: full

@@ -132,7 +132,7 @@ def test_a_drill_measures_etcd_and_the_virtual_address_in_the_record_of_the_run(
     until(lambda: len(holders()) == 1)
     (holder,) = holders()
     until(lambda: virtual in routes())
-    drill = ("playbooks/drill_zone_loss.yml", "-e", f"zone=zone-{holder[3]}", "-e", "platform_drill_hold=8")
+    drill = ("playbooks/drill_zone_loss.yml", "-e", f"zone=zone-{holder[3]}", "-e", "platform_drill_hold=20")
     etcd.play(*drill, "-e", "platform_drill_api=true")
     run = json.loads((CLONE / "build/inventory/runs/latest/run.json").read_text())
     assert {figure["name"] for figure in run["measurements"]} == {
@@ -142,7 +142,7 @@ def test_a_drill_measures_etcd_and_the_virtual_address_in_the_record_of_the_run(
     for figure in run["measurements"]:
         print(f"{figure['name']}: {figure['value']} s (goal {figure['goal']} s)")
         # It answered again while the zone was still away.
-        assert figure["value"] < 8
+        assert figure["value"] < 20
     assert not etcd.etcdctl("cp-a1", "get /platform/drill").get("kvs")
     # The address has moved, and the zone that came back took nothing: one holds it, and the router knows it.
     until(lambda: len(holders()) == 1)
@@ -163,7 +163,7 @@ def test_a_change_is_rolled_out_one_member_after_the_other(etcd: Etcd) -> None:
 
 def test_a_damaged_snapshot_is_refused_before_anything_is_changed(etcd: Etcd, tmp_path: Path) -> None:
     backups = ("-e", f"platform_backup_dir={tmp_path}")
-    etcd.play("playbooks/backup.yml", *backups)
+    etcd.play("playbooks/backup.yml", "--tags", "etcd", *backups)
     (snapshot,) = tmp_path.glob("*.db")
     assert snapshot.stat().st_mode & 0o777 == 0o600
     damaged = tmp_path / "damaged"
@@ -189,7 +189,7 @@ def test_a_damaged_snapshot_is_refused_before_anything_is_changed(etcd: Etcd, tm
 
 def test_a_lost_quorum_is_restored_from_a_snapshot(etcd: Etcd, tmp_path: Path) -> None:
     etcd.etcdctl("cp-a1", "put /kept before")
-    etcd.play("playbooks/backup.yml", "-e", f"platform_backup_dir={tmp_path}")
+    etcd.play("playbooks/backup.yml", "--tags", "etcd", "-e", f"platform_backup_dir={tmp_path}")
     (snapshot,) = tmp_path.glob("*.db")
     etcd.etcdctl("cp-a1", "put /kept after")
     for node in ("cp-b1", "cp-c1"):

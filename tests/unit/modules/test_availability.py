@@ -68,12 +68,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         kept, found = self.server.kept, {}
-        if self.path == "/v3/kv/put" and not self.server.forgets:
+        if self.path == "/v3/kv/put" and not self.server.forgets and body["lease"] == "7":
             kept[body["key"]] = body["value"]
         elif self.path == "/v3/kv/range" and body["key"] in kept:
             found = {"kvs": [{"value": kept[body["key"]]}]}
-        elif self.path == "/v3/kv/deleterange":
-            kept.pop(body["key"], None)
+        elif self.path == "/v3/lease/grant":
+            found = {"ID": "7", "TTL": str(body["TTL"])}
+        elif self.path == "/v3/lease/revoke" and body["ID"] == "7":
+            kept.clear()
         self.answer(found)
 
     def answer(self, body: dict[str, Any]) -> None:
