@@ -5,7 +5,8 @@
 
 `make check`, `make test` and their parts call it with the names of the parts to run (all by default). Output goes to
 tests/output: one log a program, JUnit files, results.json. A part that fails does not keep the next from running; an
-interrupt (SIGINT, SIGTERM) ends what runs, takes away what it left, and counts what was done.
+interrupt (SIGINT, SIGTERM) ends what runs, takes away the labs of Molecule and of tests/e2e, and counts what was done;
+labs of tests/integration go with their next run.
 With --require=lab,api a test of those suites that was skipped counts as failed. Standard library only.
 """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, List
 
 from ansible_collections.banking.platform.plugins.module_utils.http_session import Forbidden, HttpError
@@ -21,7 +21,13 @@ from ansible_collections.banking.platform.plugins.module_utils.vault import Vaul
 from ansible_collections.banking.platform.plugins.module_utils.vault_config import VaultApi, sign_intermediate
 from ansible_collections.banking.platform.plugins.module_utils.vault_operator import Operator, time_of
 
-KINDS = ("transit", "pki", "database", "barrier")
+# What is rotated, and how a plan calls it.
+KINDS = {
+    "transit": "transit key",
+    "pki": "pki intermediate",
+    "database": "database root",
+    "barrier": "barrier",
+}
 _FIRST = "an unsealed Vault"
 # What an entry must say, and what it may.
 _FIELDS = {
@@ -146,7 +152,7 @@ class Rotation:
         self._refuse()
         if self.check and wanted and not self.vault.is_there():
             for kind, entry in wanted:
-                self.plan.add(Step(_kind(kind), _target(entry), deferred=_FIRST))
+                self.plan.add(Step(KINDS[kind], _target(entry), deferred=_FIRST))
             return self.plan
         for kind, entry in wanted:
             try:
@@ -154,7 +160,7 @@ class Rotation:
             except Failure as failure:
                 if isinstance(failure, HttpError) and not isinstance(failure, Forbidden):
                     raise
-                self._troubles.append(f"{_kind(kind)} {_target(entry)}: {failure.cause}")
+                self._troubles.append(f"{KINDS[kind]} {_target(entry)}: {failure.cause}")
         self._refuse()
         return self.plan
 
@@ -164,7 +170,7 @@ class Rotation:
         for kind, ages in self._ages.items():
             now = [(0.0 if self.plan.begun and step.changes else age, most) for age, most, step in ages]
             age, most = max(now, key=lambda one: one[0] - one[1])
-            name = f"age of the oldest key, {_kind(kind)}"
+            name = f"age of the oldest key, {KINDS[kind]}"
             found.append({"name": name, "value": round(age, 1), "unit": "d", "goal": f"<= {most:g}"})
         return found
 
@@ -182,11 +188,11 @@ class Rotation:
                 missing = sorted(must - {name for name in entry if entry[name]})
                 unknown = sorted(set(entry) - must - may) if may is not None else []
                 if missing:
-                    self._troubles.append(f"{_kind(kind)} {_target(entry)}: {' and '.join(missing)} missing")
+                    self._troubles.append(f"{KINDS[kind]} {_target(entry)}: {' and '.join(missing)} missing")
                 if unknown:
-                    self._troubles.append(f"{_kind(kind)} {_target(entry)}: there is no {', '.join(unknown)}")
+                    self._troubles.append(f"{KINDS[kind]} {_target(entry)}: there is no {', '.join(unknown)}")
                 if _target(entry) in seen:
-                    self._troubles.append(f"{_kind(kind)} {_target(entry)} is declared twice")
+                    self._troubles.append(f"{KINDS[kind]} {_target(entry)} is declared twice")
                 seen.add(_target(entry))
                 found.append((kind, entry))
         if any(kind == "database" for kind, _entry in found) and not self.params["record"]:
@@ -375,11 +381,6 @@ class Rotation:
             self._ages.setdefault("barrier", []).append((operator.output.pop("age"), float(most), step))
             self.plan.add(step)
         self.deferred += operator.deferred
-
-
-def _kind(kind: str) -> str:
-    names: Sequence[str] = ("transit key", "pki intermediate", "database root", "barrier")
-    return names[KINDS.index(kind)]
 
 
 def _target(entry: Mapping[str, Any]) -> str:

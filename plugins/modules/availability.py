@@ -228,7 +228,7 @@ class Watch:
     def _ask(self) -> None:
         if self.key:
             if not self.lease:
-                self.lease = self.service.ask("/v3/lease/grant", {"TTL": LEASE})["ID"]
+                self.lease = self.service.ask("/v3/lease/grant", {"TTL": str(LEASE)})["ID"]
             written = {"key": _b64(self.key), "value": _b64(str(self.answers + 1)), "lease": self.lease}
             self.service.ask("/v3/kv/put", written)
         else:

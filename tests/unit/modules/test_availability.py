@@ -67,13 +67,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        kept, found = self.server.kept, {}
+        kept = self.server.kept
+        found: dict[str, Any] = {}
         if self.path == "/v3/kv/put" and not self.server.forgets and body["lease"] == "7":
             kept[body["key"]] = body["value"]
         elif self.path == "/v3/kv/range" and body["key"] in kept:
             found = {"kvs": [{"value": kept[body["key"]]}]}
         elif self.path == "/v3/lease/grant":
-            found = {"ID": "7", "TTL": str(body["TTL"])}
+            found = {"ID": "7", "TTL": body["TTL"]}
         elif self.path == "/v3/lease/revoke" and body["ID"] == "7":
             kept.clear()
         self.answer(found)
