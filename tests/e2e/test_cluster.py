@@ -340,9 +340,37 @@ class TestAnUpgrade:
         assert running.play("playbooks/cluster.yml", *self.bundle) == dict.fromkeys(NODES, 0)
 
 
+def test_a_worker_takes_as_long_into_three_nodes_as_into_nine() -> None:
+    """The same worker, into eight other nodes and into the control plane alone: the same hosts run the same tasks."""
+    bundle = ("-e", f"lab_bundle={NEXT}") if NEXT else BUNDLE
+    workers = sorted(name for name in NODES if name.startswith("worker-"))
+    added = workers[-1]
+    kubectl("delete", "deployment,poddisruptionbudget", "steady", "--ignore-not-found")
+
+    def take_out(nodes: list[str]) -> None:
+        for count, node in enumerate(nodes):
+            away = json.dumps({"node": node, "platform_nodes_away": nodes[:count]})
+            running.play("playbooks/remove_node.yml", "-e", away, *bundle)
+
+    def take_in() -> tuple[float, dict[str, int]]:
+        began = time.monotonic()
+        touched = running.play("playbooks/add_node.yml", "-e", f"node={added}", *bundle)
+        return time.monotonic() - began, touched
+
+    take_out([added])
+    with_nine, touched_of_nine = take_in()
+    take_out(workers)
+    assert ready_nodes() == set(CONTROL_PLANE)
+    with_three, touched_of_three = take_in()
+    print(f"a worker taken in: {with_nine:.0f} s into nine nodes, {with_three:.0f} s into three (goal: the same)")
+    assert touched_of_three.keys() == touched_of_nine.keys() == {*CONTROL_PLANE, added}
+    assert ready_nodes() == {*CONTROL_PLANE, added}
+
+
 def test_nothing_is_taken_away_without_its_name_and_all_of_it_with() -> None:
+    before = ready_nodes()
     assert "say -e confirm_reset=lab" in running.refused("playbooks/reset.yml", "-e", "confirm_reset=prod", *BUNDLE)
-    assert ready_nodes() == NODES
+    assert ready_nodes() == before
     play("playbooks/reset.yml", "-e", "confirm_reset=lab")
     for node in NODES:
         assert not _does(node, "test -e /etc/kubernetes || test -e /var/lib/etcd/member || pgrep ^kube")
