@@ -14,6 +14,8 @@ OPENSHIFT ?=
 BUNDLE ?=
 REQUIRE ?=
 export VENV PYTHON OPENSHIFT
+# Where it is set, every start of Python compiles all that it imports: ansible-playbook takes twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
 # Tools that start other tools (Molecule, ansible-lint) find them by PATH.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 

@@ -3,20 +3,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boundary to a Kubernetes API server: JSON in, JSON out, over one pool of kept-alive connections.
 
-The package `kubernetes` finds the server and the credentials (kubeconfig, context, in-cluster, exec plugins, proxies);
-its model classes, which are slow, are not used. Everything that can go wrong comes as `ApiError`.
+The package `kubernetes` finds the server and the credentials (kubeconfig, context, in-cluster, exec plugins, proxies)
+wherever there is more than a server, certificates and a token: loading it takes longer than a converged run of 300
+objects. Its model classes, which are slow, are not used. Everything that can go wrong comes as `ApiError`.
 """
 
 from __future__ import annotations
 
+import atexit
+import base64
 import json
 import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, List  # List: the client has a method of the name `list`
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies
 
 from ansible_collections.banking.platform.plugins.module_utils.http_session import (
     AGAIN,
@@ -482,7 +489,7 @@ def _connection(options: Mapping[str, Any]) -> Connection:
     from_options = options["host"] and (
         options["api_key"] or (options["username"] and options["password"]) or options["client_cert"]
     )
-    configuration = None if from_options else _configuration(options)
+    configuration = None if from_options else _plain(options) or _configuration(options)
     headers = {"User-Agent": FIELD_MANAGER}
 
     def setting(option: str, name: str) -> Any:
@@ -501,10 +508,8 @@ def _connection(options: Mapping[str, Any]) -> Connection:
         headers["authorization"] = f"Bearer {options['api_key']}"
     elif options["username"] and options["password"]:
         headers.update(urllib3.util.make_headers(basic_auth=f"{options['username']}:{options['password']}"))
-    elif configuration is not None:
-        token = configuration.get_api_key_with_prefix("BearerToken") or configuration.api_key.get("authorization")
-        if token:
-            headers["authorization"] = token
+    elif configuration is not None and configuration.authorization:
+        headers["authorization"] = configuration.authorization
     if options["impersonate_user"]:
         headers["Impersonate-User"] = options["impersonate_user"]
     url = str(options["host"] or configuration.host).rstrip("/")  # type: ignore[union-attr]
@@ -530,7 +535,93 @@ def _proxy(url: str, proxy: str | None, no_proxy: str | None, headers: Mapping[s
     return {"proxy_url": proxy, "proxy_headers": urllib3.util.make_headers(**headers) if headers else None}
 
 
-def _configuration(options: Mapping[str, Any]) -> Any:
+# What a kubeconfig says when it names a server and how to log in there, and no more.
+_PLAIN_CLUSTER = {
+    "server",
+    "certificate-authority",
+    "certificate-authority-data",
+    "insecure-skip-tls-verify",
+    "tls-server-name",
+}
+_PLAIN_USER = {
+    "client-certificate",
+    "client-certificate-data",
+    "client-key",
+    "client-key-data",
+    "token",
+}
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A server and how to log in there, with the package's names. Files are paths; authorization is a header."""
+
+    host: str
+    ssl_ca_cert: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    verify_ssl: bool = True
+    tls_server_name: str | None = None
+    authorization: str | None = None
+    proxy: str | None = None
+    no_proxy: str | None = None
+
+
+def _plain(options: Mapping[str, Any]) -> _Server | None:
+    """Read a kubeconfig that names a server, certificates and a token: for that the package need not be loaded.
+
+    Returns:
+        None where there is anything that is the package's business: another field, a proxy, places to search, an error.
+    """
+    import yaml
+
+    if not options["kubeconfig"] or getproxies():
+        return None
+    content, folder = options["kubeconfig"], Path()
+    try:
+        if not isinstance(content, Mapping):
+            folder = Path(content).expanduser().resolve().parent
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            content = yaml.load(Path(content).expanduser().read_bytes(), loader)  # noqa: S506 (both are safe)
+
+        def entry(kind: str, name: str) -> Mapping[str, Any]:
+            return next(one for one in content[f"{kind}s"] if one["name"] == name)[kind]
+
+        context = entry("context", options["context"] or content["current-context"])
+        cluster, user = entry("cluster", context["cluster"]), entry("user", context["user"])
+        if not cluster.keys() <= _PLAIN_CLUSTER or not user.keys() <= _PLAIN_USER:
+            return None
+
+        def file(owner: Mapping[str, Any], field: str) -> str | None:
+            if owner.get(f"{field}-data"):
+                return _temporary(base64.b64decode(owner[f"{field}-data"], validate=True))
+            return str(folder / owner[field]) if owner.get(field) else None
+
+        found = _Server(
+            host=cluster["server"],
+            ssl_ca_cert=file(cluster, "certificate-authority"),
+            cert_file=file(user, "client-certificate"),
+            key_file=file(user, "client-key"),
+            verify_ssl=not cluster.get("insecure-skip-tls-verify"),
+            tls_server_name=cluster.get("tls-server-name"),
+            authorization=f"Bearer {user['token']}" if user.get("token") else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, yaml.YAMLError):
+        return None
+    files = (found.ssl_ca_cert, found.cert_file, found.key_file)
+    return found if all(os.path.isfile(name) for name in files if name) else None
+
+
+def _temporary(content: bytes) -> str:
+    """A file that only this user can read and that goes with the process: OpenSSL takes certificates from files."""
+    handle, name = tempfile.mkstemp(prefix="platform-kube-")
+    atexit.register(Path(name).unlink, missing_ok=True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return name
+
+
+def _configuration(options: Mapping[str, Any]) -> _Server:
     """Let the package `kubernetes` read what it knows how to read."""
     try:
         from kubernetes import config
@@ -558,7 +649,18 @@ def _configuration(options: Mapping[str, Any]) -> Any:
             "name one by kubeconfig (and context), by host and api_key, or by K8S_AUTH_KUBECONFIG",
             reason="Unreachable",
         ) from error
-    return configuration
+    token = configuration.get_api_key_with_prefix("BearerToken") or configuration.api_key.get("authorization")
+    return _Server(
+        host=configuration.host,
+        ssl_ca_cert=configuration.ssl_ca_cert,
+        cert_file=configuration.cert_file,
+        key_file=configuration.key_file,
+        verify_ssl=configuration.verify_ssl,
+        tls_server_name=configuration.tls_server_name,
+        authorization=token,
+        proxy=configuration.proxy,
+        no_proxy=configuration.no_proxy,
+    )
 
 
 def escape(part: str) -> str:

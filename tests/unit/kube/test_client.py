@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -278,6 +280,73 @@ def test_kubeconfig_as_file_and_as_dictionary(server: Server, tmp_path: Any) -> 
     Client(connector({"kubeconfig": _kubeconfig(server.url), "context": "two"})).get("/version")
     seen = [asked["headers"]["authorization"] for asked in server.asked]
     assert seen == ["Bearer from-file", "Bearer from-file", "Bearer renewed", "Bearer second"]
+
+
+def _seen(connection: Connection) -> dict[str, Any]:
+    """A connection as it can be compared: what files hold, not where they are."""
+    files = {"ca_certs", "cert_file", "key_file"} & connection.pool.keys()
+    pool = {**connection.pool, **{name: Path(connection.pool[name]).read_bytes() for name in files}}
+    return {"url": connection.url, "pool": pool, "headers": connection.headers, "proxy": connection.proxy}
+
+
+_LOGIN = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}'
+_B64 = base64.b64encode(b"a certificate").decode()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "plain"),
+    [
+        ({}, {"token": "x"}, True),
+        ({"certificate-authority": "ca.crt"}, {"client-certificate": "u.crt", "client-key": "u.key"}, True),
+        ({"certificate-authority-data": _B64}, {"client-certificate-data": _B64, "client-key-data": _B64}, True),
+        ({"certificate-authority-data": _B64, "certificate-authority": "ca.crt"}, {"token": ""}, True),
+        ({"insecure-skip-tls-verify": True, "tls-server-name": "api.bank.test"}, {}, True),
+        ({"insecure-skip-tls-verify": False}, {"token": "x", "client-certificate": "u.crt"}, True),
+        ({"proxy-url": "http://proxy.test:3128"}, {"token": "x"}, False),
+        ({}, {"tokenFile": "token"}, False),
+        (
+            {},
+            {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/echo", "args": [_LOGIN]}},
+            False,
+        ),
+    ],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_plain_kubeconfig_is_read_as_the_package_reads_it(
+    cluster: dict[str, Any],
+    user: dict[str, Any],
+    plain: bool,
+    as_file: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not as_file:  # files are looked for beside the kubeconfig, and without one where the process is
+        monkeypatch.chdir(tmp_path)
+    for name in ("ca.crt", "u.crt", "u.key", "token"):
+        (tmp_path / name).write_text(f"this is {name}")
+    content = _kubeconfig("https://api.bank.test:6443/", **user)
+    content["clusters"][0]["cluster"].update(cluster)
+    (tmp_path / "config").write_text(json.dumps(content))
+    connect = connector({"kubeconfig": str(tmp_path / "config") if as_file else content})
+    read = []
+    original = kube_client._configuration
+    monkeypatch.setattr(kube_client, "_configuration", lambda options: read.append(1) or original(options))
+    ours = _seen(connect())
+    assert bool(read) is not plain
+    monkeypatch.setattr(kube_client, "_plain", lambda options: None)
+    assert ours == _seen(connect())
+
+
+def test_a_kubeconfig_is_left_to_the_package_where_the_environment_has_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+    connection = connector({"kubeconfig": _kubeconfig("https://api.bank.test:6443", token="x")})()
+    assert connection.proxy == {"proxy_url": "http://proxy.test:3128", "proxy_headers": None}
+
+
+def test_a_file_that_a_plain_kubeconfig_names_and_that_is_not_there_is_one_error() -> None:
+    kubeconfig = _kubeconfig("https://api.bank.test:6443", **{"client-certificate": "/nowhere/u.crt"})
+    with pytest.raises(Unreachable, match=r"/nowhere/u\.crt"):
+        connector({"kubeconfig": kubeconfig})()
 
 
 def test_impersonation(server: Server) -> None:
