@@ -186,123 +186,21 @@ requests:
   sample: {GET: 9, PATCH: 3}
 """
 
-import base64
-import json
-import re
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.banking.platform.plugins.module_utils.kube import spec
-from ansible_collections.banking.platform.plugins.module_utils.kube.apply import Apply, Wish
-from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Unreachable, connector
-from ansible_collections.banking.platform.plugins.module_utils.kube.hand_over import HandOver
-from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
-
-# Shorter ones are words like "true", whose masking would make every message unreadable.
-_SHORTEST_SECRET = 6
-
-
-def secret_values(objects: list[dict[str, Any]]) -> set[str]:
-    """The values of all Secrets, as they might stand in an error message."""
-    found: set[str] = set()
-    for item in objects:
-        if item.get("kind") != "Secret":
-            continue
-        for value in (item.get("data") or {}).values():
-            found.add(str(value))
-            try:
-                found.add(base64.b64decode(str(value), validate=True).decode())
-            except ValueError:
-                pass
-        found.update(str(value) for value in (item.get("stringData") or {}).values())
-    return {value for value in found if len(value) >= _SHORTEST_SECRET}
-
-
-def comparable(approved: dict[str, Any]) -> dict[str, Any]:
-    """An approved plan with one mask for all secret values: those of another run differ from ours."""
-    text = re.sub(r'"secret:[0-9a-f]{8}"', json.dumps(MASK), json.dumps(approved))
-    return dict(json.loads(text))
-
-
-def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, list[str], Failure | None]:
-    """Do what the options say.
-
-    Returns:
-        The run, warnings, and what it failed of.
-    """
-    wish = Wish(
-        component=params["component"],
-        objects=params["objects"],
-        state=params["state"],
-        **{
-            name: params[name]
-            for name in (
-                "wait",
-                "timeout",
-                "wait_slice",
-                "prune",
-                "prune_protected",
-                "take_over",
-                "take_over_from",
-                "hand_over_to",
-                "create_only",
-            )
-        },
-        inventory_namespace=params["inventory_namespace"],
-    )
-    kind = HandOver if params["state"] == "handed_over" else Apply
-    applying = kind(None, wish, check, with_diff)
-    try:
-        try:
-            client = Client(connector(params), retry_for=min(params["retry_for"], params["timeout"]))
-            if params["unless"] and not params["waiting"] and client.find(params["unless"]):
-                applying.left = True
-                return applying, [], None
-            if params["approved"] is not None and not params["waiting"]:
-                planned = kind(client, wish, check=True)
-                planned.run()
-                planned.plan.hold_to(comparable(params["approved"]))
-            applying = kind(client, wish, check, with_diff)
-            if params["waiting"] or params["state"] == "ready":
-                applying.only_wait()
-            else:
-                applying.run()
-        except Unreachable as failure:
-            if not check:
-                raise
-            # In check mode before the first install there is no cluster yet: everything is to be made.
-            applying = kind(None, wish, check, with_diff)
-            applying.run()
-            return applying, [f"planned against an empty cluster: {failure.cause}"], None
-    except Failure as failure:
-        return applying, [], failure
-    return applying, [], None
+from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=spec.APPLY, supports_check_mode=True)
-    params = module.params
-    if params["packed"]:
-        params["objects"] = spec.unpack(params["packed"])
-        params["packed"] = None
-    try:
-        applying, warnings, failure = run(params, module.check_mode, module._diff)
-    except Failure as early:
-        module.no_log_values.update(secret_values(params["objects"]))
-        module.fail_json(msg=early.cause, next_step=early.next_step, invocation=None)
-    for warning in warnings:
+    result, secrets = execute.execute(module.params, module.check_mode, module._diff)
+    module.no_log_values.update(secrets)
+    for warning in result.pop("warnings"):
         module.warn(warning)
     # The options are not given back: they hold all objects, Secrets among them.
-    result = {**applying.result(), "invocation": None}
-    if failure is None:
-        module.exit_json(**result)
-        return
-    # The plan is masked by itself; what a server says of a refused object may hold anything of it.
-    module.no_log_values.update(secret_values(params["objects"]))
-    # What was only planned has changed nothing.
-    result["changed"] = applying.plan.begun and any(step.state == "done" for step in applying.plan.steps)
-    module.fail_json(msg=failure.cause, next_step=failure.next_step, **result)
+    if result.pop("failed"):
+        module.fail_json(**result, invocation=None)
+    module.exit_json(**result, invocation=None)
 
 
 if __name__ == "__main__":

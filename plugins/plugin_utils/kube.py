@@ -1,18 +1,22 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Apply objects from an action plugin: one module run, and while it waits, a word now and then."""
+"""Apply objects from an action plugin: one run of k8s_apply, and while it waits, a word now and then."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, connector
 
 _MODULE = "banking.platform.k8s_apply"
@@ -53,7 +57,7 @@ def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: d
         "timeout": timeout,
         "wait_slice": SLICE,
     }
-    result = action._execute_module(module_name=_MODULE, module_args=packed, task_vars=variables)
+    result = _run(action, packed, variables)
     pending = result.pop("pending", None)
     while pending:
         left = max(0.0, deadline - time.monotonic())
@@ -64,9 +68,35 @@ def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: d
             + more
         )
         again = {**packed, "waiting": True, "timeout": left}
-        waited = action._execute_module(module_name=_MODULE, module_args=again, task_vars=variables)
+        waited = _run(action, again, variables)
         pending = waited.pop("pending", None)
         if waited.get("failed"):
             result.update({key: waited[key] for key in ("failed", "msg", "next_step", "exception") if key in waited})
     result.pop("invocation", None)
     return result
+
+
+def _run(action: ActionBase, options: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    """Run k8s_apply: in this process where the module would run beside it with the same Python, else as a module.
+
+    A module is packed, sent and compiled anew for each task. That takes longer than a converged run of 300 objects.
+    """
+    if not _is_here(action, variables):
+        return dict(action._execute_module(module_name=_MODULE, module_args=options, task_vars=variables))
+    # JSON types, as a module gets them.
+    checked = ArgumentSpecValidator(spec.APPLY).validate(json.loads(json.dumps(options)))
+    if checked.error_messages:
+        return {"failed": True, "msg": "; ".join(checked.error_messages)}
+    task = action._task
+    result, secrets = execute.execute(checked.validated_parameters, bool(task.check_mode), bool(task.diff))
+    return dict(remove_values(result, checked._no_log_values | secrets))
+
+
+def _is_here(action: ActionBase, variables: Mapping[str, Any]) -> bool:
+    task, connection = action._task, action._connection
+    if connection.transport != "local" or connection.become or any(task.environment or ()):
+        return False
+    known = variables
+    if task.delegate_to:
+        known = variables.get("ansible_delegated_vars", {}).get(task.delegate_to, {})
+    return bool(action._templar.template(known.get("ansible_python_interpreter")) == sys.executable)

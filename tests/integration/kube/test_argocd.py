@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Conflict
-from ansible_collections.banking.platform.plugins.modules import k8s_apply
 from ansible_collections.banking.platform.plugins.plugin_utils import argocd
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import Repository
 from ansible_collections.banking.platform.tests.integration.kube import objects
@@ -56,7 +55,7 @@ def module(cluster: Cluster, name: str, *items: Any, check: bool = False, **opti
     """The module's own run."""
     defaults = {option: told.get("default") for option, told in spec.APPLY.items()}
     wish = {**defaults, "kubeconfig": cluster.admin, "component": name, "objects": list(items), **options}
-    applying, _warnings, failure = k8s_apply.run(wish, check, with_diff=True)
+    applying, _warnings, failure = execute.run(wish, check, with_diff=True)
     return {**applying.result(), "failure": failure.cause if failure else ""}
 
 

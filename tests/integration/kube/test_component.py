@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.banking.platform.plugins.module_utils.kube import spec
-from ansible_collections.banking.platform.plugins.modules import k8s_apply
+from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
 from ansible_collections.banking.platform.tests.integration.kube import objects
 from ansible_collections.banking.platform.tests.integration.kube.cluster import Cluster
 from ansible_collections.banking.platform.tests.programs import helm
@@ -182,7 +181,7 @@ def _module(cluster: Cluster, name: str, *items: Any, check: bool = False, **opt
     """The module's own run."""
     defaults = {option: told.get("default") for option, told in spec.APPLY.items()}
     wish = {**defaults, "kubeconfig": cluster.admin, "component": name, "objects": list(items), **options}
-    applying, _warnings, failure = k8s_apply.run(wish, check, with_diff=False)
+    applying, _warnings, failure = execute.run(wish, check, with_diff=False)
     return {**applying.result(), "failure": failure.cause if failure else ""}
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.banking.platform.plugins.module_utils.kube import spec
+from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.drain import selects
-from ansible_collections.banking.platform.plugins.modules import k8s_apply
 
 
 def test_options_of_the_connection_are_those_of_kubernetes_core() -> None:
@@ -35,7 +34,7 @@ def test_values_of_secrets_are_found_in_both_forms() -> None:
         {"kind": "Secret", "data": {"a": encoded, "short": "eA=="}, "stringData": {"b": "battery staple"}},
         {"kind": "ConfigMap", "data": {"a": "no secret at all"}},
     ]
-    assert k8s_apply.secret_values(objects) == {encoded, "correct horse", "battery staple"}
+    assert execute.secret_values(objects) == {encoded, "correct horse", "battery staple"}
 
 
 def params(**given: Any) -> dict[str, Any]:
@@ -45,11 +44,11 @@ def params(**given: Any) -> dict[str, Any]:
 
 def test_check_mode_without_a_cluster_warns_and_plans() -> None:
     objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}]
-    applying, warnings, failure = k8s_apply.run(params(objects=objects), check=True, with_diff=False)
+    applying, warnings, failure = execute.run(params(objects=objects), check=True, with_diff=False)
     assert failure is None
     assert "cannot be reached" in warnings[0]
     assert applying.result()["deferred"] == ["Namespace n: cluster"]
-    _applying, warnings, failure = k8s_apply.run(params(objects=objects), check=False, with_diff=False)
+    _applying, warnings, failure = execute.run(params(objects=objects), check=False, with_diff=False)
     assert failure is not None
     assert warnings == []
 
