@@ -635,9 +635,14 @@ def playbook(cluster: Cluster, where: Path, task: dict[str, Any], *options: str)
     return subprocess.run(command, env=environment, cwd=where, capture_output=True, text=True, check=False)
 
 
-def test_the_module_in_a_playbook(cluster: Cluster, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", [False, True])
+def test_in_a_playbook_in_its_process_and_as_a_module(
+    cluster: Cluster, name: str, tmp_path: Path, module: bool
+) -> None:
     wanted = [objects.namespace(name), objects.secret(name, "login", password="correct horse")]
-    task = {"banking.platform.k8s_apply": {"component": name, "objects": wanted}}
+    task: dict[str, Any] = {"banking.platform.k8s_apply": {"component": name, "objects": wanted}}
+    if module:
+        task["environment"] = {"AN_ENVIRONMENT": "which only a module is given"}
     shown = playbook(cluster, tmp_path, task, "--check", "--diff", "-vvv")
     assert shown.returncode == 0, shown.stdout
     assert "changed=1" in shown.stdout
@@ -647,6 +652,7 @@ def test_the_module_in_a_playbook(cluster: Cluster, name: str, tmp_path: Path) -
     second = playbook(cluster, tmp_path, task, "-vvv")
     assert "changed=0" in second.stdout, second.stdout
     for text in (shown.stdout, first.stdout, second.stdout):
+        assert ("AnsiballZ_k8s_apply" in text) is module
         # The playbook itself holds the secret; what the module says must not.
         assert "correct horse" not in text
         assert base64.b64encode(b"correct horse").decode() not in text
