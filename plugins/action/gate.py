@@ -15,11 +15,12 @@ from ansible.utils.display import Display
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Unreachable
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import REPORT_EVERY
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan
 from ansible_collections.banking.platform.plugins.plugin_utils import argocd
 from ansible_collections.banking.platform.plugins.plugin_utils.declarations import Roles, Settings
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
-from ansible_collections.banking.platform.plugins.plugin_utils.kube import SLICE, apply_objects, client_of
+from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects, client_of
 
 display = Display()
 
@@ -120,13 +121,13 @@ class ActionModule(ActionBase):
 def _await(client: Client, component: str, timeout: float) -> None:
     """Wait for the Application of a component that is new in Git: ArgoCD makes it, when it has looked."""
     deadline = time.monotonic() + timeout
-    asked, said = False, -SLICE
+    asked, said = False, -REPORT_EVERY
     while client.find(argocd.path(component)) is None:
         if not asked and client.find(argocd.path(argocd.ROOT)):
             argocd.refresh(client, argocd.ROOT)
             asked = True
         left = deadline - time.monotonic()
-        if timeout - left >= said + SLICE:
+        if timeout - left >= said + REPORT_EVERY:
             said = timeout - left
             display.display(f"{component}: waiting for ArgoCD to make its Application, {max(0.0, left):.0f} s left")
         if left < 0:

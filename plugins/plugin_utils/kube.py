@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -18,10 +18,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, connector
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import REPORT_EVERY, Report
 
 _MODULE = "banking.platform.k8s_apply"
-# Seconds of waiting after which the user is told what is left.
-SLICE = 20.0
 _MOST_NAMED = 3
 
 display = Display()
@@ -55,20 +54,27 @@ def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: d
         "objects": [],
         "packed": spec.pack(list(arguments.get("objects") or ())),
         "timeout": timeout,
-        "wait_slice": SLICE,
     }
-    result = _run(action, packed, variables)
-    pending = result.pop("pending", None)
-    while pending:
-        left = max(0.0, deadline - time.monotonic())
+
+    def report(pending: Sequence[str], left: float) -> None:
         more = f" and {len(pending) - _MOST_NAMED} more" if len(pending) > _MOST_NAMED else ""
         display.display(
             f"{arguments['component']}: waiting for {len(pending)} object(s), {left:.0f} s left: "
             + "; ".join(pending[:_MOST_NAMED])
             + more
         )
+
+    if _is_here(action, variables):
+        return _here(action, packed, report)
+    # A module cannot say anything before it ends: it is asked again, until nothing is waited for.
+    packed["wait_slice"] = REPORT_EVERY
+    result = dict(action._execute_module(module_name=_MODULE, module_args=packed, task_vars=variables))
+    pending = result.pop("pending", None)
+    while pending:
+        left = max(0.0, deadline - time.monotonic())
+        report(pending, left)
         again = {**packed, "waiting": True, "timeout": left}
-        waited = _run(action, again, variables)
+        waited = action._execute_module(module_name=_MODULE, module_args=again, task_vars=variables)
         pending = waited.pop("pending", None)
         if waited.get("failed"):
             result.update({key: waited[key] for key in ("failed", "msg", "next_step", "exception") if key in waited})
@@ -76,23 +82,24 @@ def apply_objects(action: ActionBase, arguments: Mapping[str, Any], variables: d
     return result
 
 
-def _run(action: ActionBase, options: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-    """Run k8s_apply: in this process where the module would run beside it with the same Python, else as a module.
-
-    A module is packed, sent and compiled anew for each task. That takes longer than a converged run of 300 objects.
-    """
-    if not _is_here(action, variables):
-        return dict(action._execute_module(module_name=_MODULE, module_args=options, task_vars=variables))
+def _here(action: ActionBase, options: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Run k8s_apply in this process."""
     # JSON types, as a module gets them.
     checked = ArgumentSpecValidator(spec.APPLY).validate(json.loads(json.dumps(options)))
     if checked.error_messages:
         return {"failed": True, "msg": "; ".join(checked.error_messages)}
     task = action._task
-    result, secrets = execute.execute(checked.validated_parameters, bool(task.check_mode), bool(task.diff))
+    result, secrets = execute.execute(checked.validated_parameters, bool(task.check_mode), bool(task.diff), report)
+    result.pop("pending", None)
     return dict(remove_values(result, checked._no_log_values | secrets))
 
 
 def _is_here(action: ActionBase, variables: Mapping[str, Any]) -> bool:
+    """Whether the module would run beside this process, with the same Python.
+
+    Then it need not be a module, which is packed, sent and compiled anew for each task: that takes longer than a
+    converged run of 300 objects.
+    """
     task, connection = action._task, action._connection
     if connection.transport != "local" or connection.become or any(task.environment or ()):
         return False

@@ -26,7 +26,13 @@ from ansible_collections.banking.platform.plugins.module_utils.kube.client impor
 )
 from ansible_collections.banking.platform.plugins.module_utils.kube.discovery import Discovery, Resource
 from ansible_collections.banking.platform.plugins.module_utils.kube.inventory import Inventory
-from ansible_collections.banking.platform.plugins.module_utils.kube.wait import NotReady, Waiter, has_rule, verdict
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import (
+    NotReady,
+    Report,
+    Waiter,
+    has_rule,
+    verdict,
+)
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, PlanFailed, Step
 
 _CRD = "CustomResourceDefinition"
@@ -198,7 +204,9 @@ class Apply:
         with_diff: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        report: Report | None = None,
     ) -> None:
+        self._report = report
         self._given, self._wish, self._check, self._with_diff = client, wish, check, with_diff
         self._sleep, self._clock = sleep, clock
         self._deadline = clock() + wish.timeout
@@ -609,7 +617,7 @@ class Apply:
             return
         changed = [item for item in self._items if item.wanted["kind"] == _CRD and item.step.state == "done"]
         if changed:
-            Waiter(self._client, self._sleep, self._clock).until(
+            Waiter(self._client, self._sleep, self._clock, report=self._report).until(
                 [item.place for item in changed if item.known],
                 min(self._deadline, self._clock() + 60),
             )
@@ -675,7 +683,8 @@ class Apply:
             self.pending = failure.pending
 
     def _waiter(self) -> Waiter:
-        return Waiter(self._client, self._sleep, self._clock, f"{fields.COMPONENT}={self._wish.component}")
+        label = f"{fields.COMPONENT}={self._wish.component}"
+        return Waiter(self._client, self._sleep, self._clock, label, self._report)
 
     def only_wait(self) -> None:
         """Wait on, for objects that an earlier run has applied."""

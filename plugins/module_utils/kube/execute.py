@@ -15,6 +15,7 @@ from ansible_collections.banking.platform.plugins.module_utils.kube import spec
 from ansible_collections.banking.platform.plugins.module_utils.kube.apply import Apply, Wish
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client, Unreachable, connector
 from ansible_collections.banking.platform.plugins.module_utils.kube.hand_over import HandOver
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import Report
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
 
 # Shorter ones are words like "true", whose masking would make every message unreadable.
@@ -43,7 +44,9 @@ def comparable(approved: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, list[str], Failure | None]:
+def run(
+    params: dict[str, Any], check: bool, with_diff: bool, report: Report | None = None
+) -> tuple[Apply, list[str], Failure | None]:
     """Do what the options say.
 
     Returns:
@@ -81,7 +84,7 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
                 planned = kind(client, wish, check=True)
                 planned.run()
                 planned.plan.hold_to(comparable(params["approved"]))
-            applying = kind(client, wish, check, with_diff)
+            applying = kind(client, wish, check, with_diff, report=report)
             if params["waiting"] or params["state"] == "ready":
                 applying.only_wait()
             else:
@@ -98,13 +101,16 @@ def run(params: dict[str, Any], check: bool, with_diff: bool) -> tuple[Apply, li
     return applying, [], None
 
 
-def execute(options: Mapping[str, Any], check: bool, with_diff: bool) -> tuple[dict[str, Any], set[str]]:
+def execute(
+    options: Mapping[str, Any], check: bool, with_diff: bool, report: Report | None = None
+) -> tuple[dict[str, Any], set[str]]:
     """Do what the options say, and tell it as a module's result.
 
     Args:
         options: of k8s_apply, checked and complete.
         check: whether to plan only.
         with_diff: whether to show differences.
+        report: is told now and then what is waited for, and for how many seconds more.
 
     Returns:
         The result, with failed and warnings, and values that must not be seen in it.
@@ -114,7 +120,7 @@ def execute(options: Mapping[str, Any], check: bool, with_diff: bool) -> tuple[d
         params["objects"] = spec.unpack(params["packed"])
         params["packed"] = None
     try:
-        applying, warnings, failure = run(params, check, with_diff)
+        applying, warnings, failure = run(params, check, with_diff, report)
     except Failure as early:
         told = {"failed": True, "msg": early.cause, "next_step": early.next_step, "warnings": []}
         return told, secret_values(params["objects"])

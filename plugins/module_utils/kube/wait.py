@@ -21,6 +21,8 @@ from ansible_collections.banking.platform.plugins.module_utils.plan import Failu
 _MOST_NAMED = 10
 _MOST_EVENTS = 5
 _MADE = ("Pod", "ReplicaSet", "Job")
+# Seconds of waiting after which the user is told what is left.
+REPORT_EVERY = 20.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.3, 3.0
 
 
@@ -332,6 +334,7 @@ _RULES: Mapping[tuple[str, str], Predicate] = {
 }
 
 Target = tuple[Resource, str, str]
+Report = Callable[[Sequence[str], float], None]
 
 
 class NotReady(Failure):
@@ -349,6 +352,7 @@ class Waiter:
         client: the API server.
         sleep, clock: for tests.
         label: the label that the objects carry; without it, or when an object doesn't carry it, it is read alone.
+        report: is told every REPORT_EVERY seconds what is waited for, one line an object, and the seconds left.
     """
 
     def __init__(
@@ -357,8 +361,10 @@ class Waiter:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         label: str = "",
+        report: Report | None = None,
     ) -> None:
         self._client, self._sleep, self._clock, self._label = client, sleep, clock, label
+        self._report = report
         self._binding: dict[str, str] = {}
 
     def pending(self, targets: Iterable[Target]) -> dict[Target, Verdict]:
@@ -408,7 +414,7 @@ class Waiter:
             NotReady: in time they were not, or one of them never will be; with conditions and last events.
         """
         left = list(targets)
-        pause = _FIRST_PAUSE
+        pause, said = _FIRST_PAUSE, self._clock()
         while left:
             found = self.pending(left)
             failed = {target: one for target, one in found.items() if one.failed}
@@ -419,6 +425,9 @@ class Waiter:
                 return
             if self._clock() + pause > deadline:
                 raise self._not_ready("not ready in time", found)
+            if self._report and self._clock() >= said + REPORT_EVERY:
+                said = self._clock()
+                self._report(_lines(found), deadline - said)
             self._sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.5)
 
@@ -432,7 +441,7 @@ class Waiter:
         return NotReady(
             "\n".join(lines),
             "look at the objects and events named; a longer wait is timeout",
-            [f"{named(target)}: {one.why}" for target, one in found.items()],
+            _lines(found),
             final=any(one.failed for one in found.values()),
         )
 
@@ -457,6 +466,10 @@ class Waiter:
         except ApiError:
             return []  # whoever may not read events still learns the rest
         return [line for _when, line in sorted(lines)[-_MOST_EVENTS:]]
+
+
+def _lines(found: Mapping[Target, Verdict]) -> list[str]:
+    return [f"{named(target)}: {one.why}" for target, one in found.items()]
 
 
 def named(target: Target) -> str:

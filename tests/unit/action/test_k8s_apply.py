@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.banking.platform.plugins.module_utils.kube import execute, spec
+from ansible_collections.banking.platform.plugins.module_utils.kube.wait import Report
 from ansible_collections.banking.platform.tests.unit.action.conftest import make_action
 
 SECRET = {
@@ -32,11 +33,14 @@ class Called:
         self.options: dict[str, Any] = {}
         self.delegated: str | None = None
         self.environment: list[Any] = []
-        self.become = self.transport = None
+        self.become = self.transport = ""
         monkeypatch.setattr(execute, "execute", self._here)
 
-    def _here(self, options: dict[str, Any], check: bool, with_diff: bool) -> tuple[dict[str, Any], set[str]]:
+    def _here(
+        self, options: dict[str, Any], check: bool, with_diff: bool, report: Report
+    ) -> tuple[dict[str, Any], set[str]]:
         self.ran.append("here")
+        report(["Deployment n/a: 0 of 2 replicas available"], 40)
         self.options = {**options, "check": check, "with_diff": with_diff}
         return self.told
 
@@ -60,7 +64,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     return Called(monkeypatch)
 
 
-HERE = {"ansible_python_interpreter": sys.executable}
+HERE: dict[str, Any] = {"ansible_python_interpreter": sys.executable}
 
 
 def test_beside_the_controller_it_runs_in_its_process_with_its_options_complete(called: Called) -> None:
@@ -69,6 +73,11 @@ def test_beside_the_controller_it_runs_in_its_process_with_its_options_complete(
     assert spec.unpack(called.options["packed"]) == [SECRET]
     assert (called.options["check"], called.options["with_diff"]) == (True, False)
     assert called.options.keys() >= spec.APPLY.keys()
+
+
+def test_there_it_says_what_it_waits_for(called: Called, capsys: pytest.CaptureFixture[str]) -> None:
+    called.run(**HERE)
+    assert "demo: waiting for 1 object(s), 40 s left: Deployment n/a: 0 of 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

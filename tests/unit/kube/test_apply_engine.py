@@ -197,6 +197,23 @@ def test_a_sub_wave_waits_for_the_one_before_it(memory: Memory) -> None:
     assert run(memory, web, config, timeout=-1)["counts"] == {"none": 2}
 
 
+def test_what_a_sub_wave_waits_for_is_said_now_and_then(memory: Memory) -> None:
+    web, config = made("Deployment", "web", spec={"replicas": 1}), in_wave(made("ConfigMap", "after"), "1")
+    now, said = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    wish = Wish("c", [web, config], timeout=60)
+    applying = Apply(
+        memory, wish, sleep=sleep, clock=lambda: now[0], report=lambda pending, left: said.append((pending, left))
+    )
+    with pytest.raises(PlanFailed, match="not ready in time"):
+        applying.run()
+    assert [pending for pending, _left in said] == [["Deployment n/web: its controller has not seen it yet"]] * 2
+    assert [round(left) in range(lowest, lowest + 4) for (_pending, left), lowest in zip(said, (37, 14), strict=True)]
+
+
 def test_a_sub_wave_is_a_number(memory: Memory) -> None:
     with pytest.raises(Failure, match="sync-wave is 'first'"):
         run(memory, in_wave(made("ConfigMap", "a"), "first"))
