@@ -87,6 +87,19 @@ def test_findings_leaves_alone(line: str) -> None:
     assert not findings(line)
 
 
+def test_no_task_hides_its_whole_result() -> None:
+    """A cause would be hidden with it. What is secret is masked by the module, or looked up where it is used."""
+    tasks = [path for path in FILES if path.suffix == ".yml" and path.parts[0] in ("roles", "playbooks")]
+    found = {
+        f"{path}:{number}"
+        for path in tasks
+        if "meta" not in path.parts
+        for number, line in enumerate((CLONE / path).read_text().splitlines(), 1)
+        if re.match(r" *(?:- )?no_log:", line)
+    }
+    assert not found
+
+
 def test_every_python_file_of_the_collection_names_its_licence() -> None:
     parts = ("plugins", "tools", "tests")
     python = [
