@@ -152,6 +152,19 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [link for link in links if not (CLONE / page.parent / link).exists()]
 
 
+def test_every_variable_that_tests_read_is_explained() -> None:
+    read = re.compile(r'environ(?:\.get\(|\[)"((?:PLATFORM|KUBEBUILDER)_\w+)"')
+    found = {
+        name
+        for path in FILES
+        if path.suffix == ".py" and path.parts[0] in ("tools", "tests")
+        for name in read.findall((CLONE / path).read_text())
+    }
+    page = (CLONE / "CONTRIBUTING.md").read_text()
+    assert found
+    assert not {name for name in found if f"| `{name}` |" not in page}
+
+
 def test_the_index_names_every_page() -> None:
     index = (CLONE / "docs" / "README.md").read_text(encoding="utf-8")
     pages = [path.relative_to("docs") for path in MARKDOWN if path.parts[0] == "docs" and path.name != "README.md"]
