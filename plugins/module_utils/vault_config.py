@@ -23,7 +23,16 @@ from ansible_collections.banking.platform.plugins.module_utils.http_session impo
     Result,
 )
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
-from ansible_collections.banking.platform.plugins.module_utils.rest import Api, Key, Kind, Reconciler, Thing, Wish
+from ansible_collections.banking.platform.plugins.module_utils.rest import (
+    Api,
+    Key,
+    Kind,
+    Reconciler,
+    Thing,
+    Wish,
+    only,
+    seconds,
+)
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
 
 # What a request says that it has left out, as a warning of an answer that is a success.
@@ -484,6 +493,50 @@ def _devices(api: Api, _scope: Thing) -> dict[Key, Thing]:
     }
 
 
+# Autopilot of integrated storage: one configuration a server, which is there with the storage.
+
+_AUTOPILOT = "sys/storage/raft/autopilot/configuration"
+_AUTOPILOT_TIMES = ("dead_server_last_contact_threshold", "last_contact_threshold", "server_stabilization_time")
+_AUTOPILOT_NUMBERS = ("max_trailing_logs", "min_quorum")
+# Vault Enterprise has it, OpenBao takes it and drops it.
+_UPGRADES = "disable_upgrade_migration"
+# What both servers ask of `cleanup_dead_servers`.
+_LEAST_QUORUM, _LEAST_DEAD = 3, 60
+
+
+def _autopilot(api: Api, _scope: Thing) -> dict[Key, Thing]:
+    try:
+        said = api.request("GET", _AUTOPILOT).body or {}
+    except HttpError as error:
+        if error.status not in (400, 404):
+            raise
+        raise Failure(
+            f"Vault at {error.host}: there is no autopilot here, it comes with integrated storage and is seen from the "
+            f"root namespace only ({error.said or error.status})",
+            "leave autopilot out, or declare it in a task of its own without namespace",
+        ) from error
+    return {("raft",): {"name": "raft", **said}}
+
+
+def _autopilot_check(thing: Thing) -> Iterator[str]:
+    # The server drops a field that it does not know, and takes 0 for not given, both without a word.
+    yield from only(thing, ("name", "cleanup_dead_servers", *_AUTOPILOT_TIMES, *_AUTOPILOT_NUMBERS, _UPGRADES))
+    for name in _AUTOPILOT_TIMES:
+        span = seconds(thing.get(name, 1))
+        if span is None or span < 1 or span % 1:
+            yield f"{name} is {thing[name]!r}, not a duration of whole seconds such as 10s or 24h, 1s at least"
+    for name in _AUTOPILOT_NUMBERS:
+        if not re.fullmatch("[1-9][0-9]*", str(thing.get(name, 1))):
+            yield f"{name} is {thing[name]!r}, not a whole number of at least 1"
+    if str(thing.get("cleanup_dead_servers", "")).lower() != "true":
+        return
+    quorum = str(thing.get("min_quorum", ""))
+    if not quorum.isdecimal() or int(quorum) < _LEAST_QUORUM:
+        yield f"cleanup_dead_servers needs min_quorum beside it, {_LEAST_QUORUM} at least: how many members must stay"
+    if (seconds(thing.get("dead_server_last_contact_threshold", _LEAST_DEAD)) or 0) < _LEAST_DEAD:
+        yield "cleanup_dead_servers needs a dead_server_last_contact_threshold of 1m at least"
+
+
 def _quota(name: str, path: str) -> Kind:
     return Kind(
         name=name,
@@ -680,6 +733,15 @@ KINDS: dict[str, Kind] = {
             lost="the key of the digests in its log",
             protected=True,
         ),
+        Kind(
+            "autopilot",
+            item=_AUTOPILOT,
+            collect=_autopilot,
+            update=("POST", ""),
+            update_body=_without("name"),
+            delete=("", ""),
+            check=_autopilot_check,
+        ),
     )
 }
 # Every field that is masked, of whichever kind.
@@ -695,6 +757,7 @@ DECLARED = (
     "rate_limits",
     "lease_counts",
     "audit_devices",
+    "autopilot",
 )
 
 # What a mount may be declared with, by its type: field, kind, and whether there are many of it.
@@ -729,8 +792,8 @@ def wishes_of(declared: Mapping[str, Any]) -> list[Wish]:
     """Make wishes of the module's options.
 
     Args:
-        declared: policies, auth_methods, secret_engines, entities, groups, rate_limits, lease_counts, audit_devices;
-            each a list, or None for what this task is not about.
+        declared: policies, auth_methods, secret_engines, entities, groups, rate_limits, lease_counts, audit_devices,
+            each a list; autopilot, a mapping; None for what this task is not about.
 
     Raises:
         Failure: naming every field that is not known where it stands.
@@ -774,6 +837,8 @@ def wishes_of(declared: Mapping[str, Any]) -> list[Wish]:
             put("group", {name: value for name, value in group.items() if name != "alias"})
             if group.get("alias"):
                 put("group alias", {**group["alias"], "group": group.get("name")})
+    if declared.get("autopilot") is not None:
+        wishes["autopilot"] = Wish(KINDS["autopilot"], [{**declared["autopilot"], "name": "raft"}])
     if troubles:
         raise Failure("; ".join(troubles), "correct the declaration; nothing was changed")
     if "pki issuer" in wishes:
@@ -864,6 +929,9 @@ def refuse(api: VaultApi, reconciler: Reconciler, wishes: Sequence[Wish]) -> lis
                 "declare them there (audit_devices of the role vault), and leave them out here",
             )
         raise Failure(f"lease counts {', '.join(limits)}: OpenBao has no such quotas", "leave lease_counts out")
+    upgrades = [step for step in reconciler.plan.steps if step.kind == "autopilot" and _UPGRADES in (step.after or {})]
+    if upgrades and api.is_openbao:
+        raise Failure(f"autopilot: OpenBao has no {_UPGRADES}", f"leave {_UPGRADES} out")
     for entry in reconciler.changing():
         kind, thing = entry.kind, entry.wanted or {}
         if kind.parent and kind.item and not kind.make and not reconciler.is_new(entry):

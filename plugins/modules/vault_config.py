@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
 description:
-  - Policies, auth methods, secret engines, what is in them, identity, quotas and audit devices, in any number, over one
-    pool of connections, in the order of what they need.
+  - Policies, auth methods, secret engines, what is in them, identity, quotas and audit devices, in any number, and
+    autopilot, over one pool of connections, in the order of what they need.
   - Fields are those of the HTTP API. Only what is declared is compared and written. A duration, a list with commas or
     an empty value is the same in each way of writing it.
   - Policies that differ are parsed by the server before anything is changed.
@@ -84,6 +84,15 @@ options:
         what is declared and not there is refused.
     type: list
     elements: dict
+  autopilot:
+    description:
+      - Configuration of integrated storage's autopilot, with C(cleanup_dead_servers), C(min_quorum),
+        C(max_trailing_logs), the durations C(last_contact_threshold), C(dead_server_last_contact_threshold) and
+        C(server_stabilization_time) in whole seconds, and, of Vault Enterprise, C(disable_upgrade_migration).
+      - Where storage is another, and in a namespace, it is refused. It is never deleted. What is left out stays.
+      - With C(cleanup_dead_servers=true) members that stay away are removed from the cluster for good, until
+        C(min_quorum) are left; so C(min_quorum) has to stand beside it, 3 at least.
+    type: dict
   prune:
     description:
       - Whether to delete what is there and not declared, of the lists that are given (also when they are empty), and in
@@ -146,6 +155,7 @@ EXAMPLES = r"""
               - >-
                 CREATE ROLE "{{ '{{name}}' }}" LOGIN PASSWORD '{{ '{{password}}' }}'
                 VALID UNTIL '{{ '{{expiration}}' }}'
+    autopilot: {cleanup_dead_servers: false, min_quorum: 3}
   delegate_to: localhost
 """
 
@@ -203,6 +213,7 @@ SPEC = {
     "rate_limits": _THINGS,
     "lease_counts": _THINGS,
     "audit_devices": _THINGS,
+    "autopilot": {"type": "dict"},
     **rest_run.OPTIONS,
 }
 

@@ -28,6 +28,8 @@ DATA_STORES = ("postgresql", "redis", "kafka", "elk")
 REDIS_MODES = ("cluster", "sentinel")
 # Connections that PostgreSQL keeps for superusers (3), and the operator's own beside one for each standby.
 RESERVED_CONNECTIONS = 10
+# Connections of one of Harbor's pods where `harbor_database` has no `connections`, as the role's template has it.
+HARBOR_CONNECTIONS = 4
 # Elasticsearch puts no further shard on a disk that is fuller (cluster.routing.allocation.disk.watermark.low).
 LOW_WATERMARK = 0.85
 # What Prometheus' manual leaves free beside the blocks, for the write-ahead log and compaction.
@@ -114,6 +116,7 @@ _READERS: Dict[str, Tuple[str, Callable[[Any], float]]] = {
     "tracing_sampling": ("tracing", _number),
     "keycloak_instances": ("keycloak", _number),
     "keycloak_pool_size": ("keycloak", _number),
+    "harbor_database.connections": ("harbor", _number),
 }
 
 
@@ -471,6 +474,44 @@ def keycloak_pool(platform: Platform) -> Iterator[Finding]:
                 f"set it to at least 1 and at most {int(free // max(instances, 1))}, or raise max_connections",
                 "keycloak-pool",
             )
+
+
+@rule("harbor-pool")
+def harbor_pool(platform: Platform) -> Iterator[Finding]:
+    """Harbor's pods are connected to the database themselves, too: what poolers and Keycloak leave must be enough."""
+    values = _read(
+        platform,
+        "postgresql_poolers",
+        "postgresql_pool_size",
+        "postgresql_parameters.max_connections",
+        "postgresql_instances",
+    )
+    by_name = {declaration.component: declaration for declaration in platform.declarations}
+    host = str(_get(platform.variables, "harbor_database.host") or "")
+    # A database of somebody else's has its own limit.
+    if not values or "harbor" not in by_name or f".{by_name['postgresql'].namespace}." not in f"{host}.":
+        return
+    named = _get(platform.variables, "harbor_database.connections")
+    connections = [float(HARBOR_CONNECTIONS)] if named is None else _read(platform, "harbor_database.connections")
+    if connections is None:
+        return
+    harbor, (size,) = by_name["harbor"], connections
+    connected = {name for edge in harbor.edges if edge["to"] == "postgresql/instance" for name in edge["from"]}
+    pods = sum(_at_most(workload) for workload in harbor.workloads if workload.name in connected)
+    poolers, pool, largest, standbys = values
+    instances, each = _read(platform, "keycloak_instances", "keycloak_pool_size") or (0, 0)
+    taken = poolers * pool + instances * each
+    free = max(0, largest - RESERVED_CONNECTIONS - standbys - taken)
+    if size < 1 or pods * size > free:
+        yield Finding(
+            "error",
+            "harbor",
+            "harbor_database.connections",
+            f"{pods} pods x {size:.0f} connections = {pods * size:.0f}; max_connections {largest:.0f} less {taken:.0f} "
+            f"of poolers and Keycloak and what is reserved leaves {free:.0f}",
+            f"set it to at least 1 and at most {int(free // max(pods, 1))}, or raise max_connections",
+            "harbor-pool",
+        )
 
 
 @rule("postgresql-memory")

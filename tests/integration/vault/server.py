@@ -25,12 +25,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ansible_collections.banking.platform.plugins.module_utils.vault import Vault
 from ansible_collections.banking.platform.tools import suites
 
-_CONFIG = """\
+_RAFT = """\
 storage "raft" {{
   path = "{folder}/data"
   node_id = "only"
   performance_multiplier = 1
 }}
+"""
+_CONFIG = """\
 listener "tcp" {{
   address = "127.0.0.1:{port}"
   cluster_address = "127.0.0.1:{cluster}"
@@ -105,13 +107,14 @@ class Server:
 
     Args:
         folder: where everything of it is; its own.
+        storage: the block of its configuration; integrated storage by default.
 
     Attributes:
         url, ca: how to reach it.
         token, keys: the root token and the shares, once it is initialised.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, storage: str = _RAFT) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
@@ -125,7 +128,7 @@ class Server:
         certificate, key = self.authority.issue("vault")
         (folder / "server.pem").write_text(certificate)
         (folder / "server.key").write_text(key)
-        text = _CONFIG.format(folder=folder, port=self.port, cluster=free_port())
+        text = (storage + _CONFIG).format(folder=folder, port=self.port, cluster=free_port())
         (folder / "config.hcl").write_text(text)
 
     def start(self) -> Server:

@@ -57,6 +57,7 @@ class Platform:
     def run(self, tasks: str, *more: str) -> dict[str, Any]:
         """Run tasks of the role; the results of the last play by task."""
         command = ["ansible-playbook", str(self.folder / "play.yml"), "-i", str(CLONE / "inventories" / "prod"), *more]
+        command += ["-vvv", "--diff"]  # all that a run may ever say
         command += ["-e", json.dumps({**self.variables, "wanted": tasks})]
         env = os.environ | {
             "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
@@ -65,7 +66,7 @@ class Platform:
         }
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env, check=False)
         assert "{" in done.stdout, done.stdout + done.stderr
-        said, _end = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
+        said, _end = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{\n    ") :])
         assert done.returncode == 0, done.stdout[-3000:]
         # The token that the API server is asked with is nowhere in what was said.
         kept = self.cluster.get("/api/v1/namespaces/vault/secrets/vault-reviewer").get("data") or {}

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import MASK, Failure
 from ansible_collections.banking.platform.plugins.modules.vault_config import SPEC, Run
 from ansible_collections.banking.platform.tests.integration.vault.proxy import Proxy
 from ansible_collections.banking.platform.tests.integration.vault.server import Authority, Postgres, Server
+from ansible_collections.banking.platform.tools.suites import CLONE
 
 READ = 'path "kv/data/payments/*" {\n  capabilities = ["read"]\n}\n'
 
@@ -176,6 +178,52 @@ def test_drift_is_put_back_and_shown(server: Server) -> None:
     assert 'capabilities = ["delete"]' in policy["before"]
     assert 'capabilities = ["read"]' in policy["after"]
     assert not configure(server, DECLARED).result()["changed"]
+
+
+def test_autopilot_of_integrated_storage(server: Server) -> None:
+    path, client = "sys/storage/raft/autopilot/configuration", server.client()
+    before = client.data(path)
+    wanted = yaml.safe_load((CLONE / "roles" / "vault" / "defaults" / "main.yml").read_text())["vault_autopilot"]
+    planned = configure(server, {"autopilot": wanted}, check=True)
+    assert client.data(path) == before, "check mode changed something"
+    done = configure(server, {"autopilot": wanted}, prune=True)
+    assert steps(planned) == steps(done) == [("update", "autopilot", "raft")]
+    (step,) = done.result()["plan"]
+    assert (step["before"], step["after"]) == ({"min_quorum": 0}, {"min_quorum": 3})
+    assert done.warnings == []
+    assert client.data(path) == {**before, "min_quorum": 3}  # type: ignore[dict-item]
+
+    # The same spans written in another way; then one that is another.
+    same = {**wanted, "dead_server_last_contact_threshold": "1440m", "last_contact_threshold": 10}
+    assert not configure(server, {"autopilot": same}).result()["changed"]
+    longer = configure(server, {"autopilot": {"last_contact_threshold": "1m"}})
+    (step,) = longer.result()["plan"]
+    assert (step["before"], step["after"]) == ({"last_contact_threshold": "10s"}, {"last_contact_threshold": "1m"})
+    assert "10s" in longer.result()["diff"][0]["before"]
+    assert client.data(path)["last_contact_threshold"] == "1m0s"  # type: ignore[index]
+    assert not configure(server, {"autopilot": {"last_contact_threshold": 60}}, prune=True).result()["changed"]
+
+    # OpenBao drops this without a word; Vault Enterprise has it.
+    failure = refused(server, {"autopilot": {"min_quorum": 5, "disable_upgrade_migration": True}}, check=True)
+    assert failure.cause == "autopilot: OpenBao has no disable_upgrade_migration"
+    assert client.data(path)["min_quorum"] == 3  # type: ignore[index]
+
+
+def test_autopilot_is_in_the_root_namespace_only(server: Server) -> None:
+    server.client().write("sys/namespaces/bank", {})
+    failure = refused(server, {"autopilot": {"min_quorum": 3}}, namespace="bank")
+    assert "there is no autopilot here" in failure.cause
+    assert "operation unavailable in namespaces" in failure.cause
+
+
+def test_autopilot_needs_integrated_storage(tmp_path: Path) -> None:
+    one = Server(tmp_path / "bao", storage='storage "inmem" {{}}').start()
+    try:
+        failure = refused(one.initialise(), {"autopilot": {"min_quorum": 3}}, check=True)
+    finally:
+        one.stop()
+    assert "there is no autopilot here, it comes with integrated storage" in failure.cause
+    assert failure.next_step.startswith("leave autopilot out")
 
 
 def test_a_change_of_an_auth_method_keeps_its_secret(server: Server) -> None:

@@ -24,7 +24,7 @@ from ansible_collections.banking.platform.plugins.module_utils.rules import data
 from ansible_collections.banking.platform.plugins.module_utils.rules.platform import RULES, Platform
 
 ROOT = Path(__file__).parents[3]
-ROLES = ("postgresql", "redis", "kafka", "elk", "prometheus", "tracing", "keycloak", "banking_apps")
+ROLES = ("postgresql", "redis", "kafka", "elk", "prometheus", "tracing", "keycloak", "harbor", "banking_apps")
 LOADER = DataLoader()
 
 
@@ -70,6 +70,11 @@ def parameters(**changes: Any) -> dict[str, Any]:
     """`postgresql_parameters` with some of them changed."""
     defaults: Mapping[str, Any] = content("roles/postgresql/defaults/main.yml")["postgresql_parameters"]
     return {"postgresql_parameters": {**defaults, **changes}}
+
+
+def harbor(**changes: Any) -> dict[str, Any]:
+    """`harbor_database` with some of it changed."""
+    return {"harbor_database": {**content("roles/harbor/defaults/main.yml")["harbor_database"], **changes}}
 
 
 def retention(**classes: Any) -> dict[str, Any]:
@@ -123,6 +128,16 @@ REFUSED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         ["3 instances x 23 connections = 69", "leaves 67", "at most 22"],
     ),
     ("keycloak-pool", {"keycloak_pool_size": 0}, "error", ["3 instances x 0 connections"]),
+    (
+        "harbor-pool",
+        harbor(connections=5),
+        "error",
+        ["5 pods x 5 connections = 25", "less 165 of poolers and Keycloak", "leaves 22", "at most 4"],
+    ),
+    ("harbor-pool", {"keycloak_pool_size": 16}, "error", ["5 pods x 4 connections = 20", "leaves 19", "at most 3"]),
+    ("harbor-pool", {**harbor(connections=None), "keycloak_pool_size": 16}, "error", ["5 pods x 4 connections = 20"]),
+    ("harbor-pool", {"postgresql_pool_size": 42, "keycloak_pool_size": 15}, "error", ["leaves 16", "at most 3"]),
+    ("harbor-pool", harbor(connections=0), "error", ["5 pods x 0 connections", "at least 1"]),
     (
         "postgresql-memory",
         parameters(work_mem="64MB"),
@@ -211,6 +226,12 @@ PASSES: list[tuple[str, dict[str, Any]]] = [
     ("postgresql-connections", {"postgresql_poolers": 1, "postgresql_pool_size": 187}),
     ("keycloak-pool", {"keycloak_instances": 1, "keycloak_pool_size": 67}),
     ("keycloak-pool", {"keycloak_pool_size": 1}),
+    ("harbor-pool", parameters(max_connections=198)),
+    ("harbor-pool", {**harbor(connections=13), "keycloak_enabled": False}),
+    ("harbor-pool", {**harbor(connections=5), "postgresql_enabled": False}),
+    ("harbor-pool", {**harbor(connections=5), "harbor_enabled": False}),
+    ("harbor-pool", harbor(connections=50, host="db.bank.internal")),
+    ("harbor-pool", harbor(connections="many")),
     ("postgresql-memory", parameters(max_connections=256, work_mem="18MB")),
     ("postgresql-shared-buffers", {"postgresql_memory": "5Gi", **parameters(shared_buffers="2GB")}),
     ("prometheus-retention-size", {"prometheus_storage": "100Gi", "prometheus_retention_size": "85GiB"}),

@@ -88,6 +88,19 @@ def test_findings_leaves_alone(line: str) -> None:
     assert not findings(line)
 
 
+def test_no_task_hides_its_whole_result() -> None:
+    """A cause would be hidden with it. What is secret is masked by the module, or looked up where it is used."""
+    tasks = [path for path in FILES if path.suffix == ".yml" and path.parts[0] in ("roles", "playbooks")]
+    found = {
+        f"{path}:{number}"
+        for path in tasks
+        if "meta" not in path.parts
+        for number, line in enumerate((CLONE / path).read_text().splitlines(), 1)
+        if re.match(r" *(?:- )?no_log:", line)
+    }
+    assert not found
+
+
 def test_every_python_file_of_the_collection_names_its_licence() -> None:
     parts = ("plugins", "tools", "tests")
     python = [
@@ -138,6 +151,19 @@ MARKDOWN = [path for path in FILES if path.suffix == ".md"]
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (CLONE / page).read_text(encoding="utf-8"))
     assert not [link for link in links if not (CLONE / page.parent / link).exists()]
+
+
+def test_every_variable_that_tests_read_is_explained() -> None:
+    read = re.compile(r'environ(?:\.get\(|\[)"((?:PLATFORM|KUBEBUILDER)_\w+)"')
+    found = {
+        name
+        for path in FILES
+        if path.suffix == ".py" and path.parts[0] in ("tools", "tests")
+        for name in read.findall((CLONE / path).read_text())
+    }
+    page = (CLONE / "CONTRIBUTING.md").read_text()
+    assert found
+    assert not {name for name in found if f"| `{name}` |" not in page}
 
 
 def test_the_index_names_every_page() -> None:
