@@ -20,7 +20,7 @@ description:
     only.
   - Stops at the first failure and says what was done and what was not. A second run does the rest.
   - Tested against the vendor's API description of Elasticsearch 8.15, and not yet against Elasticsearch itself.
-  - Kibana is not part of it.
+  - Kibana is not part of it, but of M(banking.platform.kibana_config).
 extends_documentation_fragment:
   - banking.platform.elasticsearch
   - banking.platform.http_session

@@ -31,13 +31,18 @@ def plain(value: Any) -> str:
 
 
 def plain_fields(things: Any, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Name and place of each field of these names, at any depth, that is in plain text."""
+    """Name and place of each field of these names, at any depth, that is in plain text.
+
+    A mapping of such a name holds nothing but secrets: each text in it is named, as in `secrets.password`.
+    """
     wanted = frozenset(names)
     if isinstance(things, Mapping):
         for name, value in things.items():
             place = plain(value) if name in wanted and isinstance(value, str) else ""
             if place:
                 yield str(name), place
+            elif name in wanted and isinstance(value, Mapping):
+                yield from ((f"{name}.{field}", where) for field, where in plain_fields(value, value))
             else:
                 yield from plain_fields(value, wanted)
     elif isinstance(things, (list, tuple)):

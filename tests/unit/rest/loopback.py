@@ -28,7 +28,7 @@ class Loopback:
                 raw = self.rfile.read(size) if size else b""
                 with lock:
                     status, body, headers = double.answer(self.command, self.path, raw, self.headers)
-                data = b"" if body is None else json.dumps(body).encode()
+                data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
@@ -52,5 +52,5 @@ class Loopback:
         self._server.server_close()
 
     def answer(self, method: str, target: str, raw: bytes, headers: Any) -> tuple[int, Any, Thing]:
-        """Answer one request: status, body as JSON types, headers."""
+        """Answer one request: status, body as JSON types or bytes as they are, headers."""
         raise AssertionError(f"nobody answers {method} {target}")
