@@ -24,8 +24,8 @@ RELEASES = catalog.releases()
 # What DESIGN.md names beside the roles of the controller.
 EXPECTED = set(
     "node data_volumes snapshot_copies containerd api_lb etcd kubernetes vault calico tenancy cert_manager storage "
-    "metallb istio secrets harbor gatekeeper falco trivy image_trust prometheus elk tracing postgresql kafka redis keycloak "
-    "autoscaling argocd rollouts backup chaos compliance banking_apps".split()
+    "metallb istio secrets harbor gatekeeper falco trivy image_trust prometheus elk tracing postgresql kafka redis "
+    "keycloak autoscaling argocd rollouts backup chaos compliance banking_apps".split()
 )
 # Requirement N3, and what else must outlive a zone: component, kind, and a workload that is a member.
 QUORUMS = [
