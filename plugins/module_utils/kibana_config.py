@@ -440,7 +440,7 @@ def _objects(declared: frozenset[Key], api: Api, scope: Thing) -> dict[Key, Thin
     if not ids:
         return {}
     try:
-        listed = _of(api).exported(space, {kind for kind, _ in ids})
+        listed = _of(api).exported(space, {kind for kind, _name in ids})
     except NotFound:
         return {}
     names: dict[tuple[str, str], str] = {}

@@ -150,11 +150,11 @@ class Kibana(Loopback):
     def _file(raw: bytes, headers: Any) -> list[Thing]:
         boundary = re.search(r"boundary=(\S+)", headers["content-type"])
         assert boundary
-        head, _, rest = raw.partition(b"\r\n\r\n")
+        head, _end, rest = raw.partition(b"\r\n\r\n")
         assert head.startswith(f"--{boundary[1]}\r\n".encode())
         assert b'name="file"' in head
         assert b'.ndjson"' in head, "Invalid file extension"
-        content, _, tail = rest.partition(f"\r\n--{boundary[1]}--".encode())
+        content, _end, tail = rest.partition(f"\r\n--{boundary[1]}--".encode())
         assert tail == b"\r\n"
         return [json.loads(line) for line in content.decode().split("\n") if line]
 
@@ -277,7 +277,7 @@ class Kibana(Loopback):
             raise Refused(400, f"Trying to export non-exportable type(s): {', '.join(bad)}")
         lines = [
             json.dumps({name: value for name, value in one.items() if name != "space"}, ensure_ascii=False)
-            for (kind, _), one in sorted(self.objects.items())
+            for (kind, _name), one in sorted(self.objects.items())
             if one["space"] == space and kind in body["type"]
         ]
         return "\n".join(lines).encode()
