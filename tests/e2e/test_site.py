@@ -8,6 +8,7 @@ The tests follow each other, as the runs do.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -55,6 +56,24 @@ def test_the_second_run_changes_nothing() -> None:
 
 def test_check_mode_agrees_that_there_is_nothing_to_do() -> None:
     assert play("site.yml", "--check") == dict.fromkeys(NODES, 0)
+
+
+def test_a_zone_is_lost_etcd_and_vault_go_on_and_the_report_says_so() -> None:
+    """The zone of Vault's active member, which is the one that hurts."""
+    states = {node: on(node, "/usr/local/libexec/platform/vault-state").strip() for node in ("cp-a1", "cp-b1", "cp-c1")}
+    assert sorted(states.values()) == ["active", "standby", "standby"]
+    zone = f"zone-{next(node for node, state in states.items() if state == 'active')[3]}"
+    play("playbooks/drill_zone_loss.yml", "-e", f"zone={zone}", "-e", "platform_drill_hold=10")
+    latest = CLONE / "build/lab/runs/latest"
+    figures = json.loads((latest / "run.json").read_text())["measurements"]
+    assert {figure["name"] for figure in figures} == {
+        f"etcd takes no write, {zone} away",
+        f"Vault has no active member, {zone} away",
+    }
+    report = (latest / "report.html").read_text()
+    for figure in figures:
+        print(f"{figure['name']}: {figure['value']} s (goal {figure['goal']} s)")
+        assert figure["name"] in report
 
 
 def test_a_node_that_was_changed_after_the_approval_is_left_alone(tmp_path: Path) -> None:
