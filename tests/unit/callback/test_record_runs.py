@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.server
 import ipaddress
@@ -287,7 +288,12 @@ def test_killed_run_is_interrupted(project):
             ):
                 time.sleep(0.1)
         finally:
+            # A worker has a session of its own, and would wait for its killed parent for ever.
+            workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             os.killpg(process.pid, signal.SIGKILL)
+            for worker in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(worker), signal.SIGKILL)
     (events,) = runs(project).rglob("events.jsonl")
     kept = record.fold(record.read_events(events))
     assert kept["outcome"] == "interrupted"
