@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         _validation, asked = self.validate_argument_spec(
             {
                 "name": {"type": "list", "elements": "str", "required": True},
-                "recommends": {"type": "bool", "default": False},
+                "recommends": {"type": "bool"},
                 "update_cache": {"type": "bool", "default": False},
             }
         )
@@ -57,7 +57,9 @@ class ActionModule(ActionBase):
                 self._task.check_mode = True
             if fetched.get("failed"):
                 return result | fetched
-        wanted = {"name": missing, "state": "present", "install_recommends": asked["recommends"]}
+        wanted = {"name": missing, "state": "present"}
+        if asked["recommends"] is not None:
+            wanted["install_recommends"] = asked["recommends"]
         done = self._apt({**lists, **wanted}, variables)
         if done.get("failed"):
             host = variables.get("inventory_hostname", "")

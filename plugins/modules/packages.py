@@ -33,9 +33,8 @@ options:
     elements: str
     required: true
   recommends:
-    description: Whether what they recommend is installed with them.
+    description: Whether what they recommend is installed with them; by default as the node's apt is set.
     type: bool
-    default: false
   update_cache:
     description:
       - Whether lists of packages that are older than a day are fetched anew before something is installed, in check
@@ -48,6 +47,7 @@ EXAMPLES = r"""
 - name: Install HAProxy
   banking.platform.packages:
     name: [haproxy]
+    recommends: false
 """
 
 RETURN = r"""

@@ -58,8 +58,8 @@ def test_what_is_missing_is_installed_and_nothing_else(called: Called) -> None:
     result = called.run("bash", "telnet", "haproxy", "virtual", "telnet")
     assert (result["changed"], result["missing"]) == (True, ["telnet", "haproxy", "virtual"])
     (asked,) = called.asked
-    assert (asked["name"], asked["state"], asked["install_recommends"]) == (result["missing"], "present", False)
-    assert "update_cache" not in asked
+    assert (asked["name"], asked["state"]) == (result["missing"], "present")
+    assert not {"update_cache", "install_recommends"} & asked.keys()
 
 
 def test_a_dry_run_has_the_lists_that_it_needs(called: Called) -> None:
