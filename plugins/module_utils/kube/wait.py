@@ -423,11 +423,11 @@ class Waiter:
             left = list(found)
             if not left:
                 return
-            if self._clock() + pause > deadline:
-                raise self._not_ready("not ready in time", found)
             if self._report and self._clock() >= said + REPORT_EVERY:
                 said = self._clock()
                 self._report(_lines(found), deadline - said)
+            if self._clock() + pause > deadline:
+                raise self._not_ready("not ready in time", found)
             self._sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.5)
 
