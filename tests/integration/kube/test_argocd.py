@@ -25,7 +25,7 @@ from ansible_collections.banking.platform.tests.integration.kube import objects
 from ansible_collections.banking.platform.tests.integration.kube.cluster import Cluster
 from ansible_collections.banking.platform.tools.suites import CLONE, crds_folder
 
-pytestmark = [pytest.mark.nightly, pytest.mark.api]
+pytestmark = pytest.mark.api
 
 MANAGER = argocd.MANAGER
 WORKLOAD = """

@@ -131,6 +131,14 @@ def test_role_is_typed_and_documented(role: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("role", EVERY_ROLE, ids=lambda role: role.name)
+def test_what_preflight_reads_of_a_role_asks_no_server(role: Path) -> None:
+    """A task has such a lookup in variables of its own. A server that is not there yet would hold preflight up."""
+    read = [role / "defaults" / "main.yml", role / "vars" / "main.yml", role / "meta" / "platform.yml"]
+    asking = re.compile(r"(?:lookup|query|q)\(\s*'(?:kubernetes\.core|ansible\.builtin\.url|community\.)")
+    assert not [path for path in read if path.exists() and asking.search(path.read_text())]
+
+
 @pytest.mark.parametrize("role", DECLARATIONS, ids=lambda role: role.name)
 def test_a_declaration_is_whole_and_nothing_else(role: Path) -> None:
     files = {path.relative_to(role).as_posix() for path in role.rglob("*") if path.is_file()}
