@@ -31,7 +31,6 @@ from ansible_collections.banking.platform.tools import suites
 from ansible_collections.banking.platform.tools.suites import CLONE, crds_folder
 
 pytestmark = [
-    pytest.mark.nightly,
     pytest.mark.api,
     pytest.mark.skipif(os.geteuid() != 0, reason="the lock of a run needs root"),
 ]
