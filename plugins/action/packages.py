@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
             # A node that is new has no lists, and without them every package is unknown.
             self._task.check_mode = False
             try:
-                fetched = self._apt(lists, variables)
+                fetched = self._apt(lists, missing, variables)
             finally:
                 self._task.check_mode = True
             if fetched.get("failed"):
@@ -60,14 +60,7 @@ class ActionModule(ActionBase):
         wanted = {"name": missing, "state": "present"}
         if asked["recommends"] is not None:
             wanted["install_recommends"] = asked["recommends"]
-        done = self._apt({**lists, **wanted}, variables)
-        if done.get("failed"):
-            host = variables.get("inventory_hostname", "")
-            done["msg"] = (
-                f"packages on {host}: {', '.join(missing)} cannot be installed: {done.get('msg', '')} - next: see "
-                "whether the node's sources of packages have them (apt-cache policy), and run again"
-            )
-        return result | done | {"missing": missing}
+        return result | self._apt({**lists, **wanted}, missing, variables) | {"missing": missing}
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Those of which dpkg does not say that they are installed; a name that nothing has is missing."""
@@ -79,7 +72,13 @@ class ActionModule(ActionBase):
         installed = {name.strip() for state, _colon, name in states if state[1:2] == "i"}
         return [name for name in names if name not in installed]
 
-    def _apt(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def _apt(self, arguments: dict[str, Any], missing: Sequence[str], variables: dict[str, Any]) -> dict[str, Any]:
         done: dict[str, Any] = self._execute_module("ansible.builtin.apt", module_args=arguments, task_vars=variables)
         done.pop("invocation", None)
+        if done.get("failed"):
+            host = variables.get("inventory_hostname", "")
+            done["msg"] = (
+                f"packages on {host}: {', '.join(missing)} cannot be installed: {done.get('msg', '')} - next: see "
+                "whether the node's sources of packages have them (apt-cache policy), and run again"
+            )
         return done

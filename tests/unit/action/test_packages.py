@@ -74,6 +74,7 @@ def test_lists_that_cannot_be_had_end_a_dry_run(called: Called) -> None:
     called.check, called.answer = True, {"failed": True, "msg": "Failed to update apt cache"}
     result = called.run("haproxy", update_cache=True)
     assert (result["failed"], len(called.asked)) == (True, 1)
+    assert result["msg"].startswith("packages on worker-b2: haproxy cannot be installed: Failed to update apt cache")
 
 
 def test_a_failure_names_host_packages_and_what_to_look_at(called: Called) -> None:
