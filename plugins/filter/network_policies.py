@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.banking.platform.plugins.module_utils import authorization_policies as mesh_policies
 from ansible_collections.banking.platform.plugins.module_utils import declarations, quotas
 from ansible_collections.banking.platform.plugins.module_utils import network_policies as network
 from ansible_collections.banking.platform.plugins.module_utils.declarations import Declaration, DeclarationError
@@ -26,11 +27,39 @@ def network_policies(
 ) -> list[dict[str, Any]]:
     """NetworkPolicies that guard namespaces; what cannot be made a policy of is an error of the template."""
     try:
-        surroundings = network.Surroundings(addresses, places or {}, dns, mesh)
-        allowed = network.edges_of(_parsed(declared), namespaces, surroundings, edges)
-        return network.policies(allowed, namespaces)
+        return network.policies(_edges(declared, namespaces, addresses, places, edges, mesh, dns), namespaces)
     except (network.PolicyError, DeclarationError) as error:
         raise AnsibleFilterError(f"banking.platform.network_policies: {error}") from error
+
+
+def authorization_policies(
+    declared: Mapping[str, Any],
+    namespaces: Sequence[str],
+    addresses: Mapping[str, Sequence[str]],
+    places: Mapping[str, Any] | None = None,
+    edges: Sequence[Mapping[str, Any]] = (),
+    mesh: Sequence[str] = (),
+    dns: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """AuthorizationPolicies of the same edges, for the namespaces in the mesh."""
+    try:
+        allowed = _edges(declared, namespaces, addresses, places, edges, mesh, dns)
+        return mesh_policies.authorization_policies(allowed, mesh)
+    except (network.PolicyError, DeclarationError) as error:
+        raise AnsibleFilterError(f"banking.platform.authorization_policies: {error}") from error
+
+
+def _edges(
+    declared: Mapping[str, Any],
+    namespaces: Sequence[str],
+    addresses: Mapping[str, Sequence[str]],
+    places: Mapping[str, Any] | None,
+    edges: Sequence[Mapping[str, Any]],
+    mesh: Sequence[str],
+    dns: Sequence[str],
+) -> list[network.Edge]:
+    surroundings = network.Surroundings(addresses, places or {}, dns, mesh)
+    return network.edges_of(_parsed(declared), namespaces, surroundings, edges)
 
 
 def namespace_quotas(
@@ -67,4 +96,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"network_policies": network_policies, "namespace_quotas": namespace_quotas}
+        return {
+            "network_policies": network_policies,
+            "authorization_policies": authorization_policies,
+            "namespace_quotas": namespace_quotas,
+        }

@@ -26,7 +26,7 @@ OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 NETWORKS = ("pods", "services", "tunnels")
 # Pods of a workload that names no selector carry this label: `<component>-<workload>`.
 WORKLOAD_LABEL = "platform.banking/workload"
-_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class DeclarationError(ValueError):
@@ -72,6 +72,7 @@ class Workload:
         namespace: where its pods are; empty for a server.
         selector: the LabelSelector that finds its pods; without one they carry the label WORKLOAD_LABEL.
         host_network: whether its pods have their node's address, so that no NetworkPolicy holds for them.
+        service_account: the account that its pods alone run under: their identity in the mesh.
     """
 
     component: str
@@ -89,6 +90,7 @@ class Workload:
     namespace: str = ""
     selector: Mapping[str, Any] = field(default_factory=dict)
     host_network: bool = False
+    service_account: str = ""
 
     @property
     def title(self) -> str:
@@ -173,7 +175,7 @@ def parse(component: str, data: Any) -> Optional[Declaration]:
     data = _mapping(where, data, [*(item.name for item in fields(Declaration) if item.name != "component"), "enabled"])
     if not _boolean(f"{where}: enabled", data.get("enabled", True)):
         return None
-    namespace = _namespace_name(f"{where}: namespace", data.get("namespace", ""))
+    namespace = _object_name(f"{where}: namespace", data.get("namespace", ""))
     workloads = tuple(
         _workload(component, name, f"{where}: workloads.{name}", entry, data.get("group", ""), namespace)
         for name, entry in _mapping(f"{where}: workloads", data.get("workloads")).items()
@@ -240,7 +242,7 @@ def _workload(component: str, name: str, where: str, data: Any, group: str, name
         raise DeclarationError(f"{where}: replicas belongs to `runs: pods` only, here it runs as {runs}: take it out")
     heap = data.get("heap")
     if runs == "server":
-        for key in ("namespace", "selector", "host_network"):
+        for key in ("namespace", "selector", "host_network", "service_account"):
             if key in data:
                 raise DeclarationError(f"{where}: {key} belongs to pods, here it runs as server: take it out")
     return Workload(
@@ -258,9 +260,10 @@ def _workload(component: str, name: str, where: str, data: Any, group: str, name
         hpa=_hpa(f"{where}.hpa", data.get("hpa")),
         vpa=_vpa(f"{where}.vpa", data.get("vpa")),
         fails_closed=_boolean(f"{where}.fails_closed", data.get("fails_closed", False)),
-        namespace="" if runs == "server" else _namespace_name(f"{where}.namespace", data.get("namespace", namespace)),
+        namespace="" if runs == "server" else _object_name(f"{where}.namespace", data.get("namespace", namespace)),
         selector={} if runs == "server" else selector(f"{where}.selector", data.get("selector"), component, name),
         host_network=_boolean(f"{where}.host_network", data.get("host_network", False)),
+        service_account=_object_name(f"{where}.service_account", data.get("service_account", "")),
     )
 
 
@@ -390,8 +393,8 @@ def _choice(where: str, value: Any, known: Sequence[str]) -> str:
     return str(value)
 
 
-def _namespace_name(where: str, value: Any) -> str:
-    if value != "" and not (isinstance(value, str) and _NAMESPACE.fullmatch(value)):
+def _object_name(where: str, value: Any) -> str:
+    if value != "" and not (isinstance(value, str) and _OBJECT_NAME.fullmatch(value)):
         raise DeclarationError(f"{where}: {value!r} is no name: lower case letters, digits and -, at most 63")
     return str(value)
 

@@ -53,11 +53,13 @@ class Pods(NamedTuple):
         name: what policies about them are called.
         namespace: where they are.
         selector: a LabelSelector in canonical JSON, so that equal ones are the same; `{}` for all pods.
+        account: the service account that they run under, where it is told: their identity in the mesh.
     """
 
     name: str
     namespace: str
     selector: str
+    account: str = ""
 
     @property
     def label_selector(self) -> Dict[str, Any]:
@@ -131,7 +133,7 @@ def edges_of(
         namespaces: those that policies will guard.
         surroundings: addresses, networks, mesh.
         more: edges that no declaration names: `{from, to, port, protocol, why}`. `from` and `to` name a component, one
-            of its workloads or a place, or are `{namespace, labels}`.
+            of its workloads or a place, or are `{namespace, labels, service_account}`.
 
     Raises:
         PolicyError: naming the edge, and what to write.
@@ -223,7 +225,7 @@ class _Resolver:
         if component:
             name = target.partition("/")[2]
             targets = self._ends(self._listeners(where, component, name, port))
-        elif self._concerned(sources):
+        elif isinstance(target, Mapping) or self._concerned(sources):
             targets = self._named(where, target)
         else:
             return  # between servers and the world: firewalls' matter
@@ -430,7 +432,7 @@ def _port(port: Port) -> Dict[str, Any]:
 
 def _nameless(end: End) -> End:
     """A peer as rules have it: what its own policy is called does not matter."""
-    return end._replace(name="") if isinstance(end, Pods) else end
+    return end._replace(name="", account="") if isinstance(end, Pods) else end
 
 
 # Small things
@@ -446,7 +448,7 @@ def pods_of(workload: Workload) -> Pods:
         raise PolicyError(
             f"{workload.title}: its namespace is not declared: name it in roles/{workload.component}/meta/platform.yml"
         )
-    return Pods(_name(workload.title), workload.namespace, _canonical(workload.selector))
+    return Pods(_name(workload.title), workload.namespace, _canonical(workload.selector), workload.service_account)
 
 
 def every_pod(namespace: str) -> Pods:
@@ -473,8 +475,8 @@ def port_of(number: Any, protocol: str = "tcp", where: str = "") -> Port:
 
 
 def _inline(where: str, data: Mapping[str, Any]) -> Pods:
-    if set(data) - {"namespace", "labels"} or not data.get("namespace"):
-        raise PolicyError(f"{where}: pods that no role declares are written {{namespace, labels}}")
+    if set(data) - {"namespace", "labels", "service_account"} or not data.get("namespace"):
+        raise PolicyError(f"{where}: pods that no role declares are written {{namespace, labels, service_account}}")
     labels = data.get("labels") or {}
     if not labels:
         return every_pod(str(data["namespace"]))
@@ -483,7 +485,7 @@ def _inline(where: str, data: Mapping[str, Any]) -> Pods:
     except declarations.DeclarationError as error:
         raise PolicyError(str(error)) from error
     name = _name(" ".join(str(labels[key]) for key in sorted(labels)))
-    return Pods(name, str(data["namespace"]), _canonical(selector))
+    return Pods(name, str(data["namespace"]), _canonical(selector), str(data.get("service_account") or ""))
 
 
 def _cidrs(where: str, networks: Any) -> Tuple[str, ...]:

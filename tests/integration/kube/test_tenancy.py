@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.banking.platform.tests.integration.kube.cluster import Cluster
-from ansible_collections.banking.platform.tools.suites import CLONE
+from ansible_collections.banking.platform.tools.suites import CLONE, crds_folder
 
 WAVES = ("main", "enforce")
 ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -38,6 +38,9 @@ Delivered = Callable[..., dict[str, Any]]
 def deliver(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
     """Run one wave by a real playbook, and give the result of its task."""
     folder = tmp_path_factory.mktemp("tenancy")
+    crd = mesh_crd()
+    if crd:
+        cluster.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
     (folder / "deliver.yml").write_text(yaml.safe_dump(DELIVER))
 
     def run(wave: str, *options: str, **variables: Any) -> dict[str, Any]:
@@ -46,6 +49,8 @@ def deliver(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deliv
             "platform_kubeconfig": cluster.admin,
             "platform_build_dir": str(folder / "build"),
             "tasks_of": wave,
+            # Without the CRD of its policies, the server cannot take them.
+            "istio_enabled": bool(crd),
             **variables,
         }
         done = subprocess.run(
@@ -76,6 +81,15 @@ def deliver(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deliv
         return result
 
     return run
+
+
+def mesh_crd() -> dict[str, Any] | None:
+    """The CRD of AuthorizationPolicies, where CRDs are at hand."""
+    folder = crds_folder()
+    if not folder:
+        return None
+    crds = yaml.safe_load_all((folder / "2024.1" / "istio" / "crd-all.gen.yaml").read_text())
+    return next(crd for crd in crds if crd and crd["spec"]["names"]["kind"] == "AuthorizationPolicy")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +152,21 @@ def test_a_second_run_changes_nothing_and_takes_nothing_back(
         assert namespaces(cluster) == delivered["namespaces after enforce"]
     for wave in WAVES:
         assert not deliver(wave, "--check")["changed"]
+
+
+@pytest.mark.skipif(crds_folder() is None, reason="no CRDs: set PLATFORM_CRDS to a folder with one folder a release")
+def test_each_namespace_of_the_mesh_allows_nothing_but_its_edges(
+    delivered: dict[str, dict[str, Any]], cluster: Cluster
+) -> None:
+    assert delivered
+    found = cluster.get("/apis/security.istio.io/v1beta1/authorizationpolicies")["items"]
+    names = {f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in found}
+    assert names == {
+        "banking-services/banking-apps-core-banking-accounts",
+        "banking-services/default-deny",
+        "banking-system/banking-apps-banking-app",
+        "banking-system/default-deny",
+    }
 
 
 def test_somebody_elses_weakening_is_put_back(

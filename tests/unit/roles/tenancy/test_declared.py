@@ -233,7 +233,10 @@ def test_an_edge_that_leads_nowhere_is_an_error(asked, message):
     [
         ({"from": "shop", "to": "bank", "port": 8080}, "edges[0]: why is missing: write {from, to, port, why}"),
         ({"from": "shop", "to": "bank", "prot": 1, "port": 8080, "why": "-"}, "edges[0]: unknown key 'prot'"),
-        ({"from": {"labels": {}}, "to": "bank", "port": 8080, "why": "-"}, "are written {namespace, labels}"),
+        (
+            {"from": {"labels": {}}, "to": "bank", "port": 8080, "why": "-"},
+            "are written {namespace, labels, service_account}",
+        ),
         (
             {"from": {"namespace": "a", "labels": {"x": 1}}, "to": "bank", "port": 8080, "why": "-"},
             "a text is wanted, not 1",

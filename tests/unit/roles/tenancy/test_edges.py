@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,7 +25,7 @@ from ansible_collections.banking.platform.plugins.module_utils.network_policies 
     policies,
     port_of,
 )
-from ansible_collections.banking.platform.tests.unit.roles.tenancy.conftest import ENVIRONMENTS, rendered
+from ansible_collections.banking.platform.tests.unit.roles.tenancy.conftest import ENVIRONMENTS, Rendered, rendered
 from ansible_collections.banking.platform.tests.unit.roles.tenancy.simulator import Host, Pod, Simulator, selects
 
 RELEASES = catalog.releases()
@@ -115,14 +115,18 @@ class World:
     Args:
         environment: the inventory.
         release: of the platform.
+        edges: `tenancy_edges` beside those of the role's defaults.
     """
 
-    def __init__(self, environment: str, release: str) -> None:
+    def __init__(self, environment: str, release: str, edges: Sequence[Mapping[str, Any]] = ()) -> None:
         role = rendered(environment, release)
+        if edges:
+            role = Rendered(environment, {"tenancy_edges": [*role.value("{{ tenancy_edges }}"), *edges]})
         self.guarded = sorted(role.variables["tenancy_namespaces"])
         self.mesh = role.value("{{ __tenancy_mesh }}")
         self.addresses = role.value("{{ __tenancy_addresses }}")
         self.policies = [item for item in role.objects("enforce") if item["kind"] == "NetworkPolicy"]
+        self.authorizations = [item for item in role.objects("enforce") if item["kind"] == "AuthorizationPolicy"]
         around = Surroundings(self.addresses, role.value("{{ tenancy_places }}"), mesh=self.mesh)
         self.edges = edges_of(role.declared, self.guarded, around, role.value("{{ tenancy_edges }}"))
         self.workloads = [workload for item in role.declared.values() if item for workload in item.workloads]
