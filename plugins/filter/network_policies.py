@@ -49,6 +49,14 @@ def authorization_policies(
         raise AnsibleFilterError(f"banking.platform.authorization_policies: {error}") from error
 
 
+def mesh_principals(names: Sequence[str], declared: Mapping[str, Any]) -> list[str]:
+    """The identities of workloads in the mesh."""
+    try:
+        return mesh_policies.principals(_parsed(declared), names)
+    except (network.PolicyError, DeclarationError) as error:
+        raise AnsibleFilterError(f"banking.platform.mesh_principals: {error}") from error
+
+
 def _edges(
     declared: Mapping[str, Any],
     namespaces: Sequence[str],
@@ -99,5 +107,6 @@ class FilterModule:
         return {
             "network_policies": network_policies,
             "authorization_policies": authorization_policies,
+            "mesh_principals": mesh_principals,
             "namespace_quotas": namespace_quotas,
         }

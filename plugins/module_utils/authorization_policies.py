@@ -10,8 +10,10 @@ peer by its address; a sidecar knows it by the certificate of its service accoun
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
+from ansible_collections.banking.platform.plugins.module_utils.declarations import Declaration
+from ansible_collections.banking.platform.plugins.module_utils.findings import nearest
 from ansible_collections.banking.platform.plugins.module_utils.network_policies import (
     DEFAULT_DENY,
     MERGED_METRICS,
@@ -27,20 +29,21 @@ from ansible_collections.banking.platform.plugins.module_utils.network_policies 
 UNCAPTURED = (MERGED_METRICS, 15021, 15090)
 # Where gateways are: proxies themselves, with an identity and without a sidecar.
 GATEWAYS = "istio-system"
+TRUST_DOMAIN = "cluster.local"  # Istio's own
 _MOST_PORTS = 100  # that a range may have: each is written out
 
 _Source = Tuple[str, str]
 
 
 def authorization_policies(
-    edges: Iterable[Edge], mesh: Iterable[str], trust_domain: str = "cluster.local"
+    edges: Iterable[Edge], mesh: Iterable[str], trust_domain: str = TRUST_DOMAIN
 ) -> List[Dict[str, Any]]:
     """AuthorizationPolicies that let exactly these edges pass, as far as they end in a pod with a sidecar.
 
     Args:
         edges: all that is allowed.
-        mesh: namespaces whose pods have sidecars, with strict mutual TLS. Each gets a policy that allows nothing, and one
-            for each selector of pods that an edge leads to.
+        mesh: namespaces whose pods have sidecars, with strict mutual TLS. Each gets a policy that allows nothing,
+            and one for each selector of pods that an edge leads to.
         trust_domain: what identities begin with.
 
     Returns:
@@ -69,6 +72,41 @@ def authorization_policies(
     return [made[key] for key in sorted(made, key=lambda key: (key[0], key[1] != DEFAULT_DENY, key[1]))]
 
 
+def principals(
+    declared: Mapping[str, Optional[Declaration]], names: Iterable[str], trust_domain: str = TRUST_DOMAIN
+) -> List[str]:
+    """The identities of workloads, such as `banking_apps/banking-app`, as rules of the mesh name them.
+
+    Args:
+        declared: declarations by role; None for a component that is not enabled, whose workloads are left out.
+        names: `<component>/<workload>`.
+        trust_domain: what identities begin with.
+
+    Raises:
+        PolicyError: for a workload that is not there, or that the mesh would not know.
+    """
+    found = []
+    for name in names:
+        component, _slash, workload = name.partition("/")
+        if component not in declared:
+            raise PolicyError(f"{name}: there is no component {component!r}: {nearest(component, declared)}")
+        known = {item.name: item for item in getattr(declared[component], "workloads", ())}
+        if declared[component] and workload not in known:
+            raise PolicyError(f"{name}: {component} has no workload {workload!r}: {nearest(workload, known)}")
+        if declared[component]:
+            if not known[workload].service_account:
+                raise PolicyError(
+                    f"{name} has no service_account, by which the mesh would know it: name it in "
+                    f"roles/{component}/meta/platform.yml"
+                )
+            found.append(_principal(trust_domain, known[workload].namespace, known[workload].service_account))
+    return sorted(set(found))
+
+
+def _principal(trust_domain: str, namespace: str, account: str) -> str:
+    return f"{trust_domain}/ns/{namespace}/sa/{account}"
+
+
 def _captured(edge: Edge) -> List[int]:
     """The ports of an edge that come through the sidecar."""
     port: Port = edge.port
@@ -84,7 +122,7 @@ def _source(edge: Edge, mesh: Set[str], trust_domain: str) -> _Source:
     source = edge.source
     if isinstance(source, Pods) and source.namespace in (*mesh, GATEWAYS):
         if source.account:
-            return "principals", f"{trust_domain}/ns/{source.namespace}/sa/{source.account}"
+            return "principals", _principal(trust_domain, source.namespace, source.account)
         if source.selector == "{}":
             return "namespaces", source.namespace
         raise PolicyError(

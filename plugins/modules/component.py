@@ -79,6 +79,8 @@ options:
         description:
           - Objects of the chart, each C(<kind>/<name>), that come from elsewhere, such as a Secret that an
             ExternalSecret makes. One that the chart does not have is an error.
+          - With a path behind it, C(<kind>/<name>:spec.conversion.webhook.clientConfig.caBundle), a field alone - one
+            that the product itself fills in, and that each run would take back.
         type: list
         elements: str
         default: []

@@ -123,19 +123,38 @@ def without(release: Release, objects: Sequence[Manifest], left_out: Sequence[st
     Args:
         release: whose objects they are.
         objects: as rendered.
-        left_out: each `<kind>/<name>`.
+        left_out: each `<kind>/<name>`; with `:<path>` behind it (`:spec.conversion.webhook.clientConfig.caBundle`,
+            `:webhooks.0.failurePolicy`) a field alone, such as one that the product itself fills in.
 
     Raises:
-        Failure: the chart has none of that name, so that both might come one day.
+        Failure: the chart has none of that name or path, so that both might come one day.
     """
-    names = [f"{item.object['kind']}/{item.object['metadata']['name']}" for item in objects]
-    unknown = sorted(set(left_out) - set(names))
-    if unknown:
-        raise Failure(
-            f"chart {release.chart.name} has no {', '.join(unknown)} that could be left out",
-            "see what the chart calls it now, and correct leave_out",
-        )
-    return [item for name, item in zip(names, objects, strict=True) if name not in left_out]
+    left = list(objects)
+    for entry in left_out:
+        name, _colon, path = entry.partition(":")
+        meant = [item for item in left if f"{item.object['kind']}/{item.object['metadata']['name']}" == name]
+        rests = [_without_field(item.object, path.split(".")) for item in meant] if path else []
+        if not meant or None in rests:
+            raise Failure(
+                f"chart {release.chart.name} has no {entry} that could be left out",
+                "see what the chart calls it now, and correct leave_out",
+            )
+        changed = [Manifest(rest, item.source) for item, rest in zip(meant, rests, strict=False)]
+        left = [item for item in left if item not in meant] + changed
+    return left
+
+
+def _without_field(value: Any, path: Sequence[str]) -> Any:
+    """A copy of an object without the field at a path; None where there is none."""
+    if isinstance(value, list) and path[0].isdecimal() and int(path[0]) < len(value):
+        inner = _without_field(value[int(path[0])], path[1:]) if len(path) > 1 else None
+        return None if inner is None else [*value[: int(path[0])], inner, *value[int(path[0]) + 1 :]]
+    if not isinstance(value, Mapping) or path[0] not in value:
+        return None
+    if len(path) == 1:
+        return {key: item for key, item in value.items() if key != path[0]}
+    inner = _without_field(value[path[0]], path[1:])
+    return None if inner is None else {**value, path[0]: inner}
 
 
 def _template(release: Release, path: str, kubernetes: str, program: str) -> str:

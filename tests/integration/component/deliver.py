@@ -4,10 +4,11 @@
 """Deliver a platform role as its Molecule scenario does (molecule/shared/component.yml).
 
 `deliver.py <role> '{"unknown": [...], "variables": {...}}'` renders the role for both releases with the inventory of
-every environment, twice, and has every object validated; then it brings the role's own objects to a real API server,
-twice. It says in a line each what was done and what could not be, and ends with 1 when something is wrong.
+every environment, twice, and has every object validated; then it brings what it rendered to a real API server, twice.
+It says in a line each what was done and what could not be, and ends with 1 when something is wrong.
 
-`unknown` are the kinds (`apiVersion kind`) that no CRD at hand describes, `variables` what the inventories do not say.
+`unknown` are the kinds (`apiVersion kind`) that no CRD at hand describes, `variables` what the inventories do not say,
+`tasks_from` the role's files of tasks that deliver something, in their order (`[main]`).
 Charts are rendered too where $PLATFORM_CHARTS is a folder that holds all of the role's, packed.
 """
 
@@ -40,6 +41,8 @@ from ansible_collections.banking.platform.tests.programs import helm  # noqa: E4
 from ansible_collections.banking.platform.tools import suites  # noqa: E402
 
 OWN = "prod"  # the environment whose objects go to the API server
+# Who would be asked does not run.
+_ASKS = ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _RENDER = suites.CLONE / "molecule" / "shared" / "component_render.yml"
 
 
@@ -52,13 +55,14 @@ class Scenario:
 
     Args:
         role: the role's name.
-        settings: `unknown` and `variables`, both optional.
+        settings: `unknown`, `variables` and `tasks_from`, all optional.
     """
 
     def __init__(self, role: str, settings: Mapping[str, Any]) -> None:
         self.role = role
         self.unknown = set(settings.get("unknown", ()))
         self.variables = dict(settings.get("variables", {}))
+        self.tasks = list(settings.get("tasks_from", ["main"]))
         self.build = suites.CLONE / "build" / "molecule" / role
         self.crds = suites.crds_folder()
         named = os.environ.get("PLATFORM_CHARTS")
@@ -72,6 +76,7 @@ class Scenario:
             **self.variables,
             "component_role": self.role,
             "component_runs": list(runs),
+            "component_tasks": self.tasks,
         }
         command = ["ansible-playbook", str(_RENDER), "-i", str(suites.CLONE / "inventories" / environment)]
         env = os.environ | {
@@ -136,8 +141,11 @@ class Scenario:
             unknown = {kind for result in first for kind in result["not_validated"]}
             if self.crds and run["charts"] == "external" and unknown != self.unknown:
                 raise Wrong(f"{where}: kinds without a CRD are {sorted(unknown)}, expected are {sorted(self.unknown)}")
-            charts = "with" if run["charts"] == "manage" else "without"
+            missing = sorted({chart for result in first for chart in result["not_rendered"]})
+            charts = "with" if run["charts"] == "manage" and not missing else "without"
             part = f"{run['release']}: {sum(result['objects'] for result in first)} objects {charts} charts"
+            if missing:
+                part += f", NOT RENDERED: {', '.join(missing)}"
             if unknown:
                 part += f", NOT VALIDATED: {', '.join(sorted(unknown))}"
             parts.append(part)
@@ -146,7 +154,7 @@ class Scenario:
     # The API server
 
     def check_server(self) -> str:
-        """Bring the role's own objects to a real API server, twice."""
+        """Bring what the role delivers to a real API server, twice."""
         missing = suites.SUITES["api"]()
         if missing:
             return f"NOT APPLIED to an API server: {missing}"
@@ -154,22 +162,30 @@ class Scenario:
         if not release:
             return "NOT APPLIED to an API server: it is of no release's Kubernetes version"
         build = self.build / "own"
-        run = {"release": release, "build": str(build), "charts": "external", "crds": []}
+        ways = "manage" if self._charts_at_hand(release, build) else "external"
+        run = {"release": release, "build": str(build), "charts": ways, "crds": []}
         results = self.render(OWN, [run])
         if not results:
             return f"NOT APPLIED to an API server: the component is not enabled in {OWN}"
-        objects = [_without_sub_wave(item) for item in _objects(build / "tree" / "components")]
+        components = {
+            folder.name.partition("-")[2]: [_alone(item) for item in _objects(folder) if item["kind"] not in _ASKS]
+            for folder in sorted((build / "tree" / "components").iterdir())
+        }
+        objects = [item for found in components.values() for item in found]
         with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder), controllers=False) as cluster:
             client = Client(connector({"kubeconfig": cluster.admin}))
-            _apply(client, "surroundings", [*self._crds_for(objects, release), *_namespaces_for(objects)], wait=True)
-            first, second = (_apply(client, self.role.replace("_", "-"), objects) for _again in range(2))
-        if (
-            first["counts"] != {"create": len(objects)}
-            or second["changed"]
-            or second["counts"] != {"none": len(objects)}
-        ):
-            raise Wrong(f"API server: first {first['counts']}, then {second['counts']}: {second.get('plan')}")
-        return f"API server {release}: {len(objects)} own objects created, nothing to do the second time"
+            surroundings = [*self._crds_for(objects, release), *_namespaces_for(objects)]
+            if surroundings:
+                _apply(client, "surroundings", surroundings, wait=True)
+            for again in (False, True):
+                for name, found in components.items():
+                    # What a later wave delivers may take over what an earlier one has made once.
+                    result = _apply(client, name, found, take_over=name != self.role.replace("_", "-"))
+                    if set(result["counts"]) - ({"none"} if again else {"create", "update"}):
+                        time = "second" if again else "first"
+                        raise Wrong(f"API server, {name}, {time} time: {result['counts']}: {result.get('plan')}")
+        charts = "with" if ways == "manage" else "without"
+        return f"API server {release}: {len(objects)} objects {charts} charts applied, nothing to do the second time"
 
     @staticmethod
     def _release_of_server() -> str:
@@ -184,8 +200,9 @@ class Scenario:
         known = Schemas(load(release).kubernetes)
         texts = [path.read_text() for path in sorted((self.crds / release).rglob("*.y*ml"))] if self.crds else []
         kinds: dict[tuple[str, str], Mapping[str, Any]] = {(item["apiVersion"], item["kind"]): item for item in objects}
+        brought = {(item["spec"]["group"], item["spec"]["names"]["kind"]) for item in objects if item["kind"] == CRD}
         for (version, kind), item in sorted(kinds.items()):
-            if known.namespaced(version, kind) is None:
+            if known.namespaced(version, kind) is None and (version.partition("/")[0], kind) not in brought:
                 found = list(_described(texts, version, kind))
                 yield found[0] if found else _anything(version, kind, item)
 
@@ -225,10 +242,13 @@ def _objects(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _without_sub_wave(item: dict[str, Any]) -> dict[str, Any]:
-    """Nothing here runs pods or operators, so nothing of a sub-wave would ever be ready."""
+def _alone(item: dict[str, Any]) -> dict[str, Any]:
+    """An object as a server without pods and operators takes it: nothing of a sub-wave would ever be ready."""
     annotations = {k: v for k, v in (item["metadata"].get("annotations") or {}).items() if k != fields.SUB_WAVE}
-    return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
+    found = {**item, "metadata": {**item["metadata"], "annotations": annotations}}
+    if item["kind"] == CRD:
+        found["spec"] = {key: value for key, value in item["spec"].items() if key != "conversion"}
+    return found
 
 
 def _namespaces_for(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -237,8 +257,11 @@ def _namespaces_for(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(used - own)]
 
 
-def _apply(client: Client, component: str, objects: Sequence[Mapping[str, Any]], wait: bool = False) -> dict[str, Any]:
-    applying = Apply(client, Wish(component=component, objects=objects, wait=wait), False, False)
+def _apply(
+    client: Client, component: str, objects: Sequence[Mapping[str, Any]], wait: bool = False, take_over: bool = False
+) -> dict[str, Any]:
+    wish = Wish(component=component, objects=objects, wait=wait, take_over=take_over)
+    applying = Apply(client, wish, False, False)
     applying.run()
     return dict(applying.result())
 

@@ -119,3 +119,31 @@ def test_what_comes_from_elsewhere_is_left_out(archive: Path) -> None:
     # A chart that calls it otherwise now would bring it beside the other one.
     with pytest.raises(Failure, match="has no Secret/cache that could be left out"):
         charts.without(release, found, ["Secret/cache"])
+
+
+def test_a_field_that_the_product_fills_in_itself_is_left_out(archive: Path) -> None:
+    release = Release(chart.entry(archive), name="shop", namespace="shops")
+    hook = {
+        "kind": "Hook",
+        "metadata": {"name": "ask"},
+        "webhooks": [{"failurePolicy": "Ignore", "name": "one"}, {"clientConfig": {"caBundle": "AA==", "url": "u"}}],
+    }
+    found = [charts.Manifest(hook, "web"), charts.Manifest({"kind": "Other", "metadata": {"name": "ask"}}, "web")]
+    wish = ["Hook/ask:webhooks.0.failurePolicy", "Hook/ask:webhooks.1.clientConfig.caBundle"]
+    other, left = charts.without(release, found, wish)
+    assert left.object["webhooks"] == [{"name": "one"}, {"clientConfig": {"url": "u"}}]
+    assert other == found[1]
+    assert hook["webhooks"][0] == {"failurePolicy": "Ignore", "name": "one"}
+    for path in ("webhooks.2.name", "webhooks.0.failurePolicy.x", "spec", "webhooks.name"):
+        with pytest.raises(Failure, match=f"has no Hook/ask:{path} that could be left out"):
+            charts.without(release, found, [f"Hook/ask:{path}"])
+
+
+def test_objects_of_one_name_in_two_namespaces_both_stay(archive: Path) -> None:
+    release = Release(chart.entry(archive), name="shop", namespace="shops")
+    both = [
+        charts.Manifest({"kind": "Role", "metadata": {"name": "lock", "namespace": namespace}}, "web")
+        for namespace in ("kube-system", "shops")
+    ]
+    assert charts.without(release, both, []) == both
+    assert charts.without(release, both, ["Role/lock"]) == []

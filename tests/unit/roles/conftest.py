@@ -31,11 +31,13 @@ class Rendered:
     Attributes:
         objects: by kind and name.
         values: of each chart, by its name.
+        charts: the same by the release's name, where a chart has several.
         declared: what the role declares with the same variables.
     """
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    charts: dict[str, Any] = field(default_factory=dict)
     declared: Declaration | None = None
 
     def workload(self, name: str) -> Any:
@@ -46,14 +48,15 @@ class Rendered:
 
 @pytest.fixture
 def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rendered]:
-    """Render a role for a release with some variables."""
+    """Render a role for a release with some variables; `tasks` is the file of its tasks."""
 
-    def render(role: str, release: str, **settings: Any) -> Rendered:
+    def render(role: str, release: str, tasks: str = "main", **settings: Any) -> Rendered:
         folder = CLONE / "roles" / role
         found = Rendered()
 
         def template(wish: charts.Release, *_arguments: Any) -> list[Any]:
             found.values[wish.chart.name] = next(iter(documents(wish.values, "values")), ({}, ""))[0]
+            found.charts[wish.name] = found.values[wish.chart.name]
             return []
 
         monkeypatch.setattr(charts, "fetch", lambda *_arguments: "")
@@ -65,7 +68,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             "platform_environment": "test",
             "platform_domain": "example.org",
             "platform_delivery": "render",
-            "platform_build_dir": str(tmp_path / release),
+            "platform_build_dir": str(tmp_path / release / tasks),
             "role_path": str(folder),
             "inventory_dir": str(tmp_path),
             "inventory_hostname": "localhost",
@@ -77,14 +80,14 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         found.declared = parse(
             role, templar.template(trusted(yaml.safe_load((folder / "meta/platform.yml").read_text())))
         )
-        for task in yaml.safe_load((folder / "tasks" / "main.yml").read_text()):
+        for task in yaml.safe_load((folder / "tasks" / f"{tasks}.yml").read_text()):
             if "banking.platform.component" in task:
                 arguments = templar.template(trusted(task["banking.platform.component"]))
                 action = make_action("component", arguments, folder, **variables)
                 action._task.check_mode, action._task.diff = False, False
                 result = action.run(task_vars=variables)
                 assert not result.get("failed"), result["msg"]
-        for path in (tmp_path / release / "tree").rglob("*.yaml"):
+        for path in (tmp_path / release / tasks / "tree").rglob("*.yaml"):
             for item in load(path.read_text(), str(path)):
                 found.objects[item.object["kind"], item.object["metadata"]["name"]] = item.object
         return found
