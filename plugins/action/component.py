@@ -17,7 +17,14 @@ from ansible.utils.vars import merge_hash
 from ansible_collections.banking.platform.plugins.module_utils import catalog
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Unreachable
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
-from ansible_collections.banking.platform.plugins.plugin_utils import approved, argocd, charts, manifests, tree
+from ansible_collections.banking.platform.plugins.plugin_utils import (
+    approved,
+    argocd,
+    charts,
+    manifests,
+    released,
+    tree,
+)
 from ansible_collections.banking.platform.plugins.plugin_utils.delivery import Delivery, component_name
 from ansible_collections.banking.platform.plugins.plugin_utils.git_tree import GitTree, Repository
 from ansible_collections.banking.platform.plugins.plugin_utils.kube import apply_objects, client_of
@@ -45,6 +52,7 @@ _ARGUMENTS: dict[str, Any] = {
             "leave_out": {"type": "list", "elements": "str", "default": []},
         },
     },
+    "artifacts": {"type": "list", "elements": "str", "default": []},
     "take_over": {"type": "bool", "default": False},
     "prune_protected": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 600},
@@ -231,7 +239,7 @@ class _Rendering:
         variables: of the task.
 
     Attributes:
-        not_rendered: charts that could not be had.
+        not_rendered: charts and released manifests that could not be had.
         warnings: for the user.
     """
 
@@ -254,13 +262,14 @@ class _Rendering:
         self.warnings: list[str] = []
 
     def objects(self) -> list[Manifest]:
-        """The objects of charts and templates.
+        """The objects of charts, released manifests and templates.
 
         Raises:
             Failure: with the file, and what to correct.
         """
         ours = self._settings.charts == "manage"
         found = [item for chart in self._arguments["charts"] if ours for item in self._chart(chart)]
+        found += [item for name in self._arguments["artifacts"] if ours for item in self._released(name)]
         found += self._manifests()
         for item in found:
             if item.object["kind"] != "Secret" and self._renderer.is_secret(manifests.dump(item.object)):
@@ -288,10 +297,7 @@ class _Rendering:
         try:
             path = charts.fetch(chart, settings.charts_dir)
         except charts.NotAvailable as failure:
-            if "charts" not in settings.unavailable:
-                raise
-            self.not_rendered.append(chart.name)
-            self.warnings.append(f"component {self._name}: not rendered: {failure.cause}")
+            self._is_missing(chart.name, failure)
             return
         if not chart.digest:
             self.warnings.append(
@@ -314,6 +320,25 @@ class _Rendering:
                 meta = {**item.object["metadata"], "namespace": release.namespace}
                 item = Manifest({**item.object, "metadata": meta}, item.source)
             yield item
+
+    def _released(self, name: str) -> list[Manifest]:
+        """The manifests of an artifact of the catalog."""
+        settings = self._settings
+        artifact = settings.catalog.artifact(str(name), released.ARCH, settings.source)
+        try:
+            found = released.load(artifact, settings.artifacts_dir)
+        except charts.NotAvailable as failure:
+            self._is_missing(artifact.name, failure)
+            return []
+        self.schemas.add(item for item in found if item.object["kind"] == CRD)
+        return found
+
+    def _is_missing(self, name: str, failure: charts.NotAvailable) -> None:
+        """What cannot be had is an error, but where the environment says that it has none of it."""
+        if "charts" not in self._settings.unavailable:
+            raise failure
+        self.not_rendered.append(name)
+        self.warnings.append(f"component {self._name}: not rendered: {failure.cause}")
 
     def _values(self, template: str | None) -> str:
         """The values of a chart: the role's template, and over it the inventory's file of that name."""

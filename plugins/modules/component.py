@@ -79,11 +79,18 @@ options:
         description:
           - Objects of the chart, each C(<kind>/<name>), that come from elsewhere, such as a Secret that an
             ExternalSecret makes. One that the chart does not have is an error.
-          - With a path behind it, C(<kind>/<name>:spec.conversion.webhook.clientConfig.caBundle), a field alone - one
-            that the product itself fills in, and that each run would take back.
+          - With a path behind it, C(<kind>/<name>:spec.conversion.webhook.clientConfig.caBundle), a field alone,
+            which the product itself fills in, and which each run would take back.
         type: list
         elements: str
         default: []
+  artifacts:
+    description:
+      - Manifests that a project releases as one file, by the name of their artifact in the catalog (C(kind=manifest)). They
+        are held to the catalog's digest, and come from upstream, a mirror or the bundle as charts do.
+    type: list
+    elements: str
+    default: []
   take_over:
     description: Whether to take fields from other managers, and objects from other components.
     type: bool

@@ -117,6 +117,11 @@ class Delivery:
         return os.path.join(self.build_dir, "charts")
 
     @property
+    def artifacts_dir(self) -> str:
+        """Where fetched manifests are kept."""
+        return os.path.join(self.build_dir, "artifacts")
+
+    @property
     def crds(self) -> tuple[str, ...]:
         """Folders with CRDs; one with a folder for each release stands for that of this release."""
         named = self._get("platform_crds") or ()

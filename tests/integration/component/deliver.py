@@ -9,7 +9,8 @@ It says in a line each what was done and what could not be, and ends with 1 when
 
 `unknown` are the kinds (`apiVersion kind`) that no CRD at hand describes, `variables` what the inventories do not say,
 `tasks_from` the role's files of tasks that deliver something, in their order (`[main]`).
-Charts are rendered too where $PLATFORM_CHARTS is a folder that holds all of the role's, packed.
+Charts are rendered too where $PLATFORM_CHARTS is a folder that holds all of the role's, packed, and its released
+manifests (`<artifact>-<version>.yaml`).
 """
 
 from __future__ import annotations
@@ -115,12 +116,19 @@ class Scenario:
         catalog = load(release)
         declared = (suites.CLONE / "roles" / self.role / "meta" / "platform.yml").read_text()
         named = re.findall(r"[\w-]+", (re.search(r"^catalog: \[(.*)\]", declared, re.MULTILINE) or ["", ""])[1])
-        files = [catalog.chart(chart["name"]).filename for name in named for chart in catalog.charts(name)]
-        if not self.charts or not files or not all((self.charts / file).is_file() for file in files):
+        files = [f"charts/{catalog.chart(chart['name']).filename}" for name in named for chart in catalog.charts(name)]
+        files += [
+            f"artifacts/{artifact}-{catalog.version(artifact)}.yaml"
+            for name in named
+            for artifact, entry in (catalog.component(name).get("artifacts") or {}).items()
+            if entry.get("kind") == "manifest"
+        ]
+        given = {build / file: self.charts / Path(file).name for file in files} if self.charts else {}
+        if not given or not all(there.is_file() for there in given.values()):
             return False
-        (build / "charts").mkdir(parents=True)
-        for file in files:
-            (build / "charts" / file).symlink_to(self.charts / file)
+        for path, there in given.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(there)
         return True
 
     def check_environment(self, environment: str) -> str:

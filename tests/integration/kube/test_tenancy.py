@@ -46,6 +46,7 @@ def deliver(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Deliv
     def run(wave: str, *options: str, **variables: Any) -> dict[str, Any]:
         given = {
             "platform_delivery": "direct",
+            "platform_charts": "external",
             "platform_kubeconfig": cluster.admin,
             "platform_build_dir": str(folder / "build"),
             "tasks_of": wave,

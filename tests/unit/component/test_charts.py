@@ -123,7 +123,7 @@ def test_what_comes_from_elsewhere_is_left_out(archive: Path) -> None:
 
 def test_a_field_that_the_product_fills_in_itself_is_left_out(archive: Path) -> None:
     release = Release(chart.entry(archive), name="shop", namespace="shops")
-    hook = {
+    hook: dict[str, Any] = {
         "kind": "Hook",
         "metadata": {"name": "ask"},
         "webhooks": [{"failurePolicy": "Ignore", "name": "one"}, {"clientConfig": {"caBundle": "AA==", "url": "u"}}],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -323,6 +324,62 @@ def test_settings_that_make_no_sense_are_refused(component: Component, variable:
     component.manifest("x.yml", "{apiVersion: example.org/v1, kind: Widget, metadata: {name: x}}")
     component.variables[variable] = value
     assert said in component.said()
+
+
+def with_release(component: Component, text: str = "", digest: str = "") -> dict[str, Any]:
+    """Manifests that a project has released, and the catalog's entry of them; returns the task's arguments."""
+    path = component.put("upstream/api.yaml", text or CONFIG % "released")
+    entry = {
+        "kind": "manifest",
+        "urls": [path.as_uri()],
+        "sha256": {"any": digest or hashlib.sha256(path.read_bytes()).hexdigest()},
+    }
+    component.variables["platform_catalog_overrides"] = {
+        "components": {"api": {"version": "1.2.3", "licence": "MIT", "wave": 3, "artifacts": {"api": entry}}}
+    }
+    return {"artifacts": ["api"]}
+
+
+def test_released_manifests_are_part_of_the_component(component: Component) -> None:
+    wish = with_release(component)
+    assert component.done(**wish)["objects"] == 2
+    assert "07-demo-app/demo/configmap-released.yaml" in component.tree()
+    # What was fetched once is at hand: the tree needs no network.
+    (component.folder / "upstream" / "api.yaml").unlink()
+    assert not component.done(**wish)["changed"]
+
+
+def test_released_manifests_are_validated_like_ours(component: Component) -> None:
+    wish = with_release(component, CONFIG.replace("data:", "date:") % "released")
+    assert "api-1.2.3: ConfigMap" in component.said(**wish)
+
+
+def test_released_manifests_of_another_team_are_left_alone(component: Component) -> None:
+    component.variables["platform_charts"] = "external"
+    assert component.done(**with_release(component))["objects"] == 1
+
+
+def test_other_manifests_than_the_catalog_names_are_refused(component: Component) -> None:
+    assert "SHA-256 is" in component.said(**with_release(component, digest="0" * 64))
+    wish = with_release(component)
+    component.done(**wish)
+    component.put("build/artifacts/api-1.2.3.yaml", CONFIG % "another")
+    message = component.said(**wish)
+    assert "build/artifacts/api-1.2.3.yaml has SHA-256" in message
+    assert "next: remove the file" in message
+
+
+def test_released_manifests_that_cannot_be_had_are_an_error_unless_the_environment_has_none(
+    component: Component,
+) -> None:
+    wish = with_release(component)
+    (component.folder / "upstream" / "api.yaml").unlink()
+    assert "component demo-app: api 1.2.3: " in component.said(**wish)
+    component.variables["platform_unavailable"] = {"features": ["charts"]}
+    result = component.done(**wish)
+    assert (result["objects"], result["not_rendered"]) == (1, ["api"])
+    component.variables |= {"artifacts_source": "bundle", "artifacts_bundle": str(component.folder)}
+    assert "the bundle has no" in component.done(**wish)["warnings"][0]
 
 
 def test_a_chart_that_is_not_in_the_catalog_is_refused(component: Component) -> None:
