@@ -86,8 +86,8 @@ options:
         default: []
   artifacts:
     description:
-      - Manifests that a project releases as one file, by the name of their artifact in the catalog (C(kind=manifest)). They
-        are held to the catalog's digest, and come from upstream, a mirror or the bundle as charts do.
+      - Manifests that a project releases as one file, by the name of their artifact in the catalog (C(kind=manifest)).
+        They are held to the catalog's digest, and come from upstream, a mirror or the bundle as charts do.
     type: list
     elements: str
     default: []

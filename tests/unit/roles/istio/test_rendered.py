@@ -36,14 +36,14 @@ def seconds(text: str) -> int:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_what_is_delivered_is_what_is_declared(rendered: Render, release: str) -> None:
-    values = rendered("istio", release).charts
-    istiod = rendered("istio", release).workload("istiod")
+    found = rendered("istio", release, **OUT)
+    values, istiod = found.charts, found.workload("istiod")
     pilot = values["istiod"]["pilot"]
     assert pilot["replicaCount"] == istiod.replicas == 3
     assert pilot["resources"]["requests"] == {"cpu": "200m", "memory": "256Mi"}
     assert len(pilot["topologySpreadConstraints"]) == len(pilot["affinity"]) == 1
     for release_name, name in (("istio-ingressgateway", "gateway"), ("istio-egressgateway", "egress")):
-        wanted = rendered("istio", release).workload(name)
+        wanted = found.workload(name)
         given = values[release_name]
         replicas = given["autoscaling"].get("minReplicas") or given["replicaCount"]
         assert int(replicas) == wanted.replicas, name
@@ -176,10 +176,24 @@ def test_gateways_let_pass_what_is_theirs(rendered: Render) -> None:
             "when": [{"key": "connection.sni", "values": ["api.cards.example"]}],
         }
     ]
-    # With nobody named, an ALLOW without rules lets nobody pass.
-    closed = rendered("istio", "2024.1", tasks="enforce").objects["AuthorizationPolicy", "istio-egressgateway"]
-    assert "rules" not in closed["spec"]
-    assert closed["spec"]["action"] == "ALLOW"
+
+
+def test_a_gateway_that_nobody_may_use_is_not_there(rendered: Render) -> None:
+    found = rendered("istio", "2024.1")
+    assert "istio-egressgateway" not in found.charts
+    assert found.workload("egress").replicas == 0
+    # Where the document insists on one, an ALLOW without rules lets nobody pass.
+    gateway = {"egressGateways": [{"name": "istio-egressgateway"}]}
+    resources = {"requests": {"cpu": "1", "memory": "1Gi"}}
+    operator = {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "spec": {"components": {**gateway, "pilot": {"k8s": {"resources": resources}}}},
+    }
+    late = rendered("istio", "2024.1", tasks="enforce", istio_operator=operator).objects
+    closed = late["AuthorizationPolicy", "istio-egressgateway"]["spec"]
+    assert "rules" not in closed
+    assert closed["action"] == "ALLOW"
 
 
 @pytest.mark.parametrize(
