@@ -76,6 +76,16 @@ def _crds() -> str:
     return "" if crds_folder() else "no CRDs: set PLATFORM_CRDS to a folder with one folder a release"
 
 
+def charts_folder() -> Path | None:
+    """Find the folder of packed charts and released manifests: $PLATFORM_CHARTS."""
+    named = os.environ.get("PLATFORM_CHARTS")
+    return Path(named) if named else None
+
+
+def _charts() -> str:
+    return "" if charts_folder() else "no charts: set PLATFORM_CHARTS to a folder of packed ones"
+
+
 def chromium() -> str:
     """Find the browser: $PLATFORM_CHROMIUM, or Chromium in $PATH."""
     named = os.environ.get("PLATFORM_CHROMIUM")
@@ -120,6 +130,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "unit": _nothing,
     "nightly": _nightly,
     "crds": _crds,
+    "charts": _charts,
     "kubeadm": _kubeadm,
     "bundle": _bundle,
     "api": _api,

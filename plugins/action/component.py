@@ -38,6 +38,7 @@ _ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str"},
     "wave": {"type": "int"},
     "manifests": {"type": "list", "elements": "str", "default": ["manifests"]},
+    "kinds_from": {"type": "list", "elements": "str", "default": []},
     "charts": {
         "type": "list",
         "elements": "dict",
@@ -270,7 +271,8 @@ class _Rendering:
         ours = self._settings.charts == "manage"
         found = [item for chart in self._arguments["charts"] if ours for item in self._chart(chart)]
         found += [item for name in self._arguments["artifacts"] if ours for item in self._released(name)]
-        found += self._manifests()
+        found += self._manifests(self._arguments["manifests"])
+        self.schemas.add(self._manifests(self._arguments["kinds_from"]))
         for item in found:
             if item.object["kind"] != "Secret" and self._renderer.is_secret(manifests.dump(item.object)):
                 raise Failure(
@@ -281,9 +283,9 @@ class _Rendering:
             raise Failure("nothing was rendered", f"it has templates below {self._templates}, or charts")
         return found
 
-    def _manifests(self) -> Iterator[Manifest]:
+    def _manifests(self, folders: Sequence[str]) -> Iterator[Manifest]:
         sources: dict[str, str] = {}
-        for folder in self._arguments["manifests"]:
+        for folder in folders:
             for base in (self._templates, self._overlay):
                 sources.update(self._renderer.tree(os.path.join(base, folder)))
         for path, source in sorted(sources.items()):

@@ -18,12 +18,15 @@ options:
     description: Names of components or artifacts.
     type: list
     elements: str
-    required: true
   image:
     description:
       - Return the reference of this image of the component instead of its version.
       - The name is the last part of the image's repository, such as V(pause).
     type: str
+  repositories:
+    description: Return the repositories of all images of the release, without tags and digests. No terms are needed.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -34,11 +37,15 @@ EXAMPLES = r"""
 - name: Show the image that holds a pod's namespaces
   ansible.builtin.debug:
     msg: "{{ lookup('banking.platform.catalog', 'kubernetes', image='pause') }}"
+
+- name: Show where images of the release may come from
+  ansible.builtin.debug:
+    msg: "{{ query('banking.platform.catalog', repositories=true) }}"
 """
 
 RETURN = r"""
 _raw:
-  description: A version, or the reference of an image, for each term.
+  description: A version, or the reference of an image, for each term; or repositories.
   type: list
   elements: str
 """
@@ -64,6 +71,8 @@ class LookupModule(LookupBase):
                 for name in ("platform_catalog_overrides", "platform_kubernetes_minor")
             )
             loaded = catalog.load(str(release), overrides, minor=minor or "")
+            if self.get_option("repositories"):
+                return loaded.repositories()
             return [loaded.image(term, image) if image else loaded.version(term) for term in terms]
         except catalog.CatalogError as error:
             raise AnsibleError(str(error)) from error

@@ -244,6 +244,11 @@ class Catalog:
         """The references of all images of a component, with their locked digests."""
         return [self._locked(reference) for reference in self.component(component).get("images", [])]
 
+    def repositories(self) -> List[str]:
+        """The repositories of all images of the release, each once, without tags and digests."""
+        references = {image for name in self.components for image in self.component(name).get("images", [])}
+        return sorted({_repository(reference) for reference in references})
+
     def images_without_digest(self, components: Optional[Iterable[str]] = None) -> List[str]:
         """References of images that nothing but a tag names, of some components (default: all)."""
         names = self.components if components is None else components
@@ -468,6 +473,12 @@ def _version_parts(version: str) -> Tuple[int, int, int]:
 def _last_day(date: str) -> str:
     """A month (``2026-09``) to a day that sorts behind all others in it; a day stays."""
     return date if date.count("-") == 2 else f"{date}-31"
+
+
+def _repository(reference: str) -> str:
+    """``registry:5000/a/pause:3.9@sha256:..`` to ``registry:5000/a/pause``."""
+    folder, slash, name = reference.split("@", 1)[0].rpartition("/")
+    return folder + slash + name.split(":", 1)[0]
 
 
 def _image_name(reference: str) -> str:

@@ -45,6 +45,13 @@ options:
     type: list
     elements: str
     default: [manifests]
+  kinds_from:
+    description:
+      - Folders like those of O(manifests) that another component delivers. Kinds that their CRDs and
+        ConstraintTemplates bring are known here.
+    type: list
+    elements: str
+    default: []
   charts:
     description: Charts of the catalog that belong to the component.
     type: list

@@ -24,7 +24,11 @@ from ansible_collections.banking.platform.plugins.plugin_utils import manifests
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import Manifest
 
 CRD = "CustomResourceDefinition"
+# Gatekeeper makes a CRD of each of these: a kind of Constraint, with the parameters that the template describes.
+TEMPLATE = "ConstraintTemplate"
+CONSTRAINTS = "constraints.gatekeeper.sh"
 _BASE = "file:///kubernetes/_definitions.json"
+_PROPS = f"{_BASE}#/$defs/io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _META = f"{_BASE}#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 # Kubernetes' own kinds that belong to no namespace (`kubectl api-resources --namespaced=false`): schemas do not say so.
 _CLUSTER_KINDS = frozenset(
@@ -122,10 +126,13 @@ class Schemas:
 
     # What is known
 
-    def add(self, crds: Iterable[Manifest]) -> None:
-        """Take in the kinds of CRDs that come with a component itself."""
-        for crd in crds:
-            self._custom.update(self._converted(crd))
+    def add(self, objects: Iterable[Manifest]) -> None:
+        """Take in the kinds that CRDs and ConstraintTemplates among some objects bring."""
+        for item in objects:
+            if item.object["kind"] == CRD:
+                self._custom.update(self._converted(item))
+            elif item.object["kind"] == TEMPLATE:
+                self._custom.update(self._converted(Manifest(crd_of(item), item.source)))
 
     def namespaced(self, api_version: str, kind: str) -> bool | None:
         """Whether objects of a kind belong to a namespace; None when the kind is not known."""
@@ -140,10 +147,10 @@ class Schemas:
         Args:
             objects: all of a component.
         """
-        self.add(item for item in objects if item.object["kind"] == CRD)
+        self.add(objects)
         verdict = Verdict()
         for item in objects:
-            problems = [*self._check_names(item), *self._check_schema(item, verdict)]
+            problems = [*self._check_names(item), *self._check_schema(item, verdict), *self._check_parameters(item)]
             verdict.problems += [f"{item.source}: {item.reference}: {problem}" for problem in problems]
         verdict.problems += _duplicates(objects)
         return verdict
@@ -158,6 +165,14 @@ class Schemas:
             return
         for error in validator.iter_errors(item.object):
             yield _said(error)
+
+    def _check_parameters(self, item: Manifest) -> Iterator[str]:
+        """The CRD of ConstraintTemplates takes anything for the schema of their parameters."""
+        if item.object["kind"] == TEMPLATE:
+            (version,) = crd_of(item)["spec"]["versions"]
+            for part in _schemas_in(version["schema"]["openAPIV3Schema"]):
+                for error in _builtin(self.kubernetes).compile({"$ref": _PROPS}).iter_errors(part):
+                    yield f"the CRD that is made of it: {_said(error)}"
 
     def _check_names(self, item: Manifest) -> Iterator[str]:
         meta, kind = item.object["metadata"], item.object["kind"]
@@ -229,6 +244,113 @@ class Schemas:
         except (KeyError, TypeError, ValueError) as error:
             raise Failure(f"{crd.source}: {crd.reference}: not the shape of a CRD ({error!r})", "correct it") from error
         return found
+
+
+def crd_of(template: Manifest) -> dict[str, Any]:
+    """The CRD that Gatekeeper makes of a ConstraintTemplate (`templates.gatekeeper.sh/v1`).
+
+    Raises:
+        Failure: the template has not the shape of one, or the name that Gatekeeper asks for.
+
+    Source: open-policy-agent/gatekeeper@v3.17.2 and frameworks, constraint/pkg/client/crds/{crds,schema}.go.
+    """
+    try:
+        asked = template.object["spec"]["crd"]["spec"]
+        kind = str(asked["names"]["kind"])
+        parameters = (asked.get("validation") or {}).get("openAPIV3Schema")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Failure(
+            f"{template.source}: {template.reference}: not the shape of a {TEMPLATE} ({error!r})", "correct it"
+        ) from error
+    if template.object["metadata"]["name"] != kind.lower():
+        raise Failure(
+            f"{template.source}: {template.reference}: its name is not its kind in lower case",
+            f"name it {kind.lower()}",
+        )
+    spec: dict[str, Any] = {
+        "enforcementAction": {"type": "string"},
+        "scopedEnforcementActions": {"type": "array", "items": _SCOPED_ACTION},
+        "match": _MATCH,
+    }
+    if parameters:
+        spec["parameters"] = parameters
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": spec},
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+    }
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": kind.lower(), "singular": kind.lower()}
+    version = {"name": "v1beta1", "served": True, "storage": True, "subresources": {"status": {}}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": CRD,
+        "metadata": {"name": f"{kind.lower()}.{CONSTRAINTS}"},
+        "spec": {
+            "group": CONSTRAINTS,
+            "names": names,
+            "scope": "Cluster",
+            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+
+def _schemas_in(schema: Any, seen: bool = False) -> Iterator[Mapping[str, Any]]:
+    """A schema, and those in it of which Kubernetes' own schema of schemas says nothing: `items` and the like."""
+    if not isinstance(schema, Mapping):
+        return
+    if not seen:
+        yield schema
+    for below in (schema.get("properties") or {}).values():
+        yield from _schemas_in(below, seen=True)
+    for key in ("items", "additionalProperties"):
+        yield from _schemas_in(schema.get(key))
+
+
+def _strings(**more: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", **more}}
+
+
+_SCOPED_ACTION: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "action": {"type": "string"},
+        "enforcementPoints": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+    },
+}
+_GLOB = r"^\*?[-:a-z0-9]*\*?$"
+_SELECTOR: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "matchLabels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "matchExpressions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["key", "operator"],
+                "properties": {"key": {"type": "string"}, "operator": {"type": "string"}, "values": _strings()},
+            },
+        },
+    },
+}
+# What a Constraint is about: open-policy-agent/gatekeeper@v3.17.2 and v3.23.0, pkg/target/matchcrd_constant.go.
+_MATCH: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "kinds": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"apiGroups": _strings(), "kinds": _strings()}},
+        },
+        "excludedNamespaces": _strings(pattern=_GLOB),
+        "namespaces": _strings(pattern=_GLOB),
+        "labelSelector": _SELECTOR,
+        "namespaceSelector": _SELECTOR,
+        "name": {"type": "string", "pattern": _GLOB},
+        "scope": {"type": "string"},
+        "source": {"type": "string", "enum": ["All", "Generated", "Original"]},
+    },
+}
 
 
 @functools.cache

@@ -152,6 +152,19 @@ def _refreshed(item: Object) -> Verdict:
     return _not_yet("ArgoCD has not looked at the repository yet") if asked else READY
 
 
+def _constraint_template(item: Object) -> Verdict:
+    """Its CRD is there, and what a pod of Gatekeeper has against it will not go away by waiting.
+
+    Source: open-policy-agent/frameworks, constraint/pkg/apis/templates/v1/constrainttemplate_types.go.
+    """
+    generation = item["metadata"].get("generation")
+    pods = [pod for pod in _status(item).get("byPod") or () if pod.get("observedGeneration") == generation]
+    errors = [str(error.get("message")) for pod in pods for error in pod.get("errors") or ()]
+    if errors:
+        return Verdict(False, f"Gatekeeper does not take it: {errors[0]}", failed=True)
+    return READY if _status(item).get("created") and pods else _not_yet("Gatekeeper has not made its kind yet")
+
+
 def _deployment(item: Object) -> Verdict:
     unseen = _seen(item)
     if unseen:
@@ -294,6 +307,7 @@ _RULES: Mapping[tuple[str, str], Predicate] = {
     ("operator.tigera.io", "Installation"): _Ready,
     ("operator.tigera.io", "TigeraStatus"): _conditions("Available"),
     ("operator.tigera.io", "APIServer"): _field("state", "Ready"),
+    ("templates.gatekeeper.sh", "ConstraintTemplate"): _constraint_template,
     ("argoproj.io", "Application"): _all(
         _refreshed, _field("sync.status", "Synced"), _field("health.status", "Healthy", bad=("Degraded",))
     ),

@@ -396,6 +396,30 @@ def test_kinds_without_a_crd_are_counted_and_said(component: Component) -> None:
     )
 
 
+def test_kinds_that_another_component_brings_are_known(component: Component) -> None:
+    brought = """apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: goodnames}
+spec:
+  crd:
+    spec:
+      names: {kind: GoodNames}
+      validation: {openAPIV3Schema: {type: object, properties: {a: {type: string}}}}
+"""
+    wanted = (
+        "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: GoodNames, metadata: {name: x}, spec: {parameters: %s}}"
+    )
+    component.manifest("templates.yml", brought)
+    component.put("roles/demo_app/templates/constraints/x.yml", wanted % "{a: text}")
+    result = component.done(manifests=["constraints"], kinds_from=["manifests"])
+    assert (result["not_validated"], list(component.tree())) == (
+        {},
+        ["07-demo-app/_cluster/goodnames.constraints.gatekeeper.sh-x.yaml"],
+    )
+    component.put("roles/demo_app/templates/constraints/x.yml", wanted % "{b: text}")
+    assert "spec.parameters: unknown field 'b'" in component.said(manifests=["constraints"], kinds_from=["manifests"])
+
+
 # GitOps
 
 

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
 from ansible_collections.banking.platform.plugins.plugin_utils import manifests
-from ansible_collections.banking.platform.plugins.plugin_utils.schemas import Schemas
+from ansible_collections.banking.platform.plugins.plugin_utils.schemas import Schemas, crd_of
+from ansible_collections.banking.platform.tools.suites import crds_folder
 
 VERSIONS = ["1.28.15", "1.35.6"]
 DEPLOYMENT = """
@@ -61,6 +64,19 @@ spec:
                   x-kubernetes-preserve-unknown-fields: true
     - {name: v1alpha1, served: false, storage: false, schema: {openAPIV3Schema: {type: object}}}
 """
+TEMPLATE = """
+apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: goodnames}
+spec:
+  crd:
+    spec:
+      names: {kind: GoodNames}
+      validation:
+        openAPIV3Schema: {type: object, required: [names], properties: {names: {type: array, items: {type: string}}}}
+  targets: [{target: admission.k8s.gatekeeper.sh, rego: ""}]
+"""
+CONSTRAINT = "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: GoodNames, metadata: {name: a}, spec: %s}"
 WIDGET = "{apiVersion: example.org/v1, kind: Widget, metadata: {name: a, namespace: b}, spec: %s}"
 
 
@@ -183,6 +199,68 @@ def test_crds_are_found_in_folders(tmp_path: Path) -> None:
     assert schemas.namespaced("example.org/v1", "Widget") is True
     assert schemas.namespaced("example.org/v1", "Gadget") is None
     assert len(schemas.check(manifests.load(WIDGET % "{size: x}", "demo.yml")).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("{enforcementAction: deny, parameters: {names: [a]}, match: {excludedNamespaces: [kube-*]}}", ""),
+        ("{parameters: {names: [a], name: b}}", "spec.parameters: unknown field 'name'"),
+        ("{parameters: {names: a}}", 'spec.parameters.names: "a" is not of type "array"'),
+        ("{parameters: {}}", 'spec.parameters: "names" is a required property'),
+        ("{match: {namespace: [a]}}", "spec.match: unknown field 'namespace'"),
+        ("{match: {kinds: [{groups: [apps]}]}}", "spec.match.kinds.0: unknown field 'groups'"),
+        ("{match: {namespaces: [a_b]}}", "spec.match.namespaces.0: "),
+        ("{enforcement: deny}", "spec: unknown field 'enforcement'"),
+    ],
+)
+def test_a_constraint_is_held_to_its_template(spec: str, said: str) -> None:
+    found = problems(TEMPLATE + "---\n" + CONSTRAINT % spec)
+    assert len(found) == bool(said)
+    assert all(f"GoodNames a: {said}" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("items: {type: string}", "item: {type: string}"), "the CRD that is made of it: .*unknown field 'item'"),
+        (("name: goodnames", "name: good-names"), "its name is not its kind in lower case"),
+        (("kind: GoodNames", "kinds: GoodNames"), "not the shape of a ConstraintTemplate"),
+    ],
+)
+def test_a_template_is_what_gatekeeper_takes(wrong: tuple[str, str], said: str) -> None:
+    text = TEMPLATE.replace(*wrong)
+    try:
+        found = problems(text)
+    except Failure as failure:
+        found = [failure.cause]
+    assert re.search(said, "\n".join(found)), found
+
+
+def test_a_constraint_without_a_template_is_not_known() -> None:
+    verdict = Schemas(VERSIONS[0]).check(manifests.load(CONSTRAINT % "{}", "demo.yml"))
+    assert verdict.unknown == {"constraints.gatekeeper.sh/v1beta1 GoodNames": 1}
+
+
+@pytest.mark.crds
+@pytest.mark.parametrize("release", ["2024.1", "2026.2"])
+def test_what_a_constraint_matches_is_what_mutations_match(release: str) -> None:
+    """Both are made of one type of Gatekeeper's, whose CRDs tell it of the mutations alone."""
+    (path,) = Path(str(crds_folder())).joinpath(release, "gatekeeper").glob("*assignmetadata*")
+    crd = manifests.load(path.read_text(), str(path))[0].object
+    theirs = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["match"]
+    template = manifests.load(TEMPLATE, "demo.yml")[0]
+    schema = crd_of(template)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    ours = schema["properties"]["spec"]["properties"]["match"]
+    assert shape(ours) == shape(theirs)
+
+
+def shape(schema: Any) -> Any:
+    """A schema without words."""
+    if isinstance(schema, dict):
+        kept = {key: shape(value) for key, value in schema.items() if not key.startswith("x-kubernetes")}
+        return {key: value for key, value in kept.items() if key != "description" or isinstance(value, dict)}
+    return sorted(schema) if isinstance(schema, list) else schema
 
 
 def test_what_cannot_be_used_is_said() -> None:

@@ -97,6 +97,23 @@ CASES = [
     (item("cert-manager.io/v1 Certificate"), NOT_YET),
     (item("kafka.strimzi.io/v1beta2 KafkaTopic", conditions(("Ready", "True"), observedGeneration=1)), NOT_YET),
     (item("kafka.strimzi.io/v1beta2 Kafka", conditions(("Ready", "True"), observedGeneration=2)), READY),
+    (
+        item("templates.gatekeeper.sh/v1 ConstraintTemplate", {"created": True, "byPod": [{"observedGeneration": 2}]}),
+        READY,
+    ),
+    (item("templates.gatekeeper.sh/v1 ConstraintTemplate", {"created": True}), NOT_YET),
+    (item("templates.gatekeeper.sh/v1 ConstraintTemplate", {"byPod": [{"observedGeneration": 2}]}), NOT_YET),
+    (
+        item("templates.gatekeeper.sh/v1 ConstraintTemplate", {"created": True, "byPod": [{"observedGeneration": 1}]}),
+        NOT_YET,
+    ),
+    (
+        item(
+            "templates.gatekeeper.sh/v1 ConstraintTemplate",
+            {"byPod": [{"observedGeneration": 2, "errors": [{"code": "ingest_error", "message": "rego_parse_error"}]}]},
+        ),
+        FAILED,
+    ),
     (item("argoproj.io/v1alpha1 Application", {"sync": {"status": "Synced"}, "health": {"status": "Healthy"}}), READY),
     (
         item("argoproj.io/v1alpha1 Application", {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}}),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,35 @@ class Rendered:
         values: of each chart, by its name.
         charts: the same by the release's name, where a chart has several.
         declared: what the role declares with the same variables.
+        variables: the role's own and those that were given, rendered when they are asked for.
     """
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     charts: dict[str, Any] = field(default_factory=dict)
     declared: Declaration | None = None
+    variables: Any = None
 
     def workload(self, name: str) -> Any:
         """A workload of the declaration."""
         assert self.declared
         return next(workload for workload in self.declared.workloads if workload.name == name)
+
+
+class _Rendering(Mapping[str, Any]):
+    """Variables that are templates, as Ansible would see them."""
+
+    def __init__(self, templar: Templar, variables: Mapping[str, Any]) -> None:
+        self._templar, self._variables = templar, variables
+
+    def __getitem__(self, name: str) -> Any:
+        return self._templar.template(self._variables[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
 
 @pytest.fixture
@@ -67,6 +85,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             "platform_release": release,
             "platform_environment": "test",
             "platform_domain": "example.org",
+            "platform_zones": ["zone-a", "zone-b", "zone-c"],
             "platform_delivery": "render",
             "platform_build_dir": str(tmp_path / release / tasks),
             "role_path": str(folder),
@@ -77,6 +96,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             variables |= yaml.safe_load(file.read_text())
         variables = {key: trusted(value) for key, value in {**variables, **settings}.items()}
         templar = Templar(loader=DataLoader(), variables=variables)
+        found.variables = _Rendering(templar, variables)
         found.declared = parse(
             role, templar.template(trusted(yaml.safe_load((folder / "meta/platform.yml").read_text())))
         )

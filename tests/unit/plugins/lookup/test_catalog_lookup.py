@@ -27,6 +27,11 @@ def test_version_of_a_component_and_of_an_artifact() -> None:
     assert look_up("'kubelet'", platform_release="2026.2") == "1.35.8"
 
 
+def test_repositories() -> None:
+    found = look_up("repositories=true", platform_release="2024.1")
+    assert "registry.k8s.io/pause" in found.split(",")
+
+
 def test_image() -> None:
     assert look_up("'kubernetes', image='pause'", platform_release="2024.1") == "registry.k8s.io/pause:3.9"
 

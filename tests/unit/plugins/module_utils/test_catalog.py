@@ -316,6 +316,11 @@ def test_a_locked_image_is_named_with_its_digest() -> None:
     assert loaded.images_without_digest([]) == []
 
 
+def test_repositories_of_all_images() -> None:
+    images = ["r.example:5000/a/b:1", f"r.example:5000/a/b:2@sha256:{SHA}", "r.example/c"]
+    assert made(images=images).repositories() == ["r.example/c", "r.example:5000/a/b"]
+
+
 def test_versions_by_wave_with_what_is_past_its_end() -> None:
     versions = catalog.load("2024.1").versions(["keda", "etcd", "istio", "etcd"], today="2024-06-25")
     assert versions == [
