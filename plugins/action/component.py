@@ -273,7 +273,8 @@ class _Rendering:
         found += [item for name in self._arguments["artifacts"] if ours for item in self._released(name)]
         found += self._manifests(self._arguments["manifests"])
         self.schemas.add(self._manifests(self._arguments["kinds_from"]))
-        for item in found:
+        # Writing each object only to look for what is not there would take as long as validating it.
+        for item in found if self._renderer.knows_secrets else ():
             if item.object["kind"] != "Secret" and self._renderer.is_secret(manifests.dump(item.object)):
                 raise Failure(
                     f"{item.source}: {item.reference} takes in a value that is kept encrypted",
@@ -314,7 +315,11 @@ class _Rendering:
             api_versions=wish["api_versions"],
             crds=wish["crds"],
         )
-        rendered = charts.without(release, charts.render(release, path, settings.kubernetes), wish["leave_out"])
+        kept = (
+            "" if self._renderer.is_secret(release.values.encode()) else os.path.join(settings.charts_dir, "rendered")
+        )
+        objects = charts.render(release, path, settings.kubernetes, kept=kept)
+        rendered = charts.without(release, objects, wish["leave_out"])
         self.schemas.add(item for item in rendered if item.object["kind"] == CRD)
         for item in rendered:
             # Helm puts what names no namespace into the release's; whether a kind has one, it asks the cluster.

@@ -8,8 +8,11 @@ Nothing of a chart reaches a cluster through Helm: no release is kept there, and
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -94,7 +97,7 @@ def fetch(chart: Chart, folder: str) -> str:
     return path
 
 
-def render(release: Release, path: str, kubernetes: str, program: str = "helm") -> list[Manifest]:
+def render(release: Release, path: str, kubernetes: str, program: str = "helm", kept: str = "") -> list[Manifest]:
     """The objects of a chart.
 
     Args:
@@ -102,6 +105,8 @@ def render(release: Release, path: str, kubernetes: str, program: str = "helm") 
         path: of the packed chart.
         kubernetes: the version that the chart is to believe in.
         program: helm 3.
+        kept: a folder for what came out twice alike, so that the same is not rendered again; empty for none. What holds
+            Secrets with values is not kept.
 
     Returns:
         Its manifests in the order of Helm's output, hooks with a sub-wave, tests and hooks of removal left out.
@@ -109,12 +114,51 @@ def render(release: Release, path: str, kubernetes: str, program: str = "helm") 
     Raises:
         Failure: it cannot be rendered, or not twice alike.
     """
+    file = os.path.join(kept, f"{release.name}-{_key(release, path, kubernetes, program)}.yaml") if kept else ""
+    if file and os.path.isfile(file):
+        with open(file, encoding="utf-8") as stream:
+            return _objects(release, stream.read())
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _again: _template(release, path, kubernetes, program), range(2))
-    objects = [_plain(item) for item in _named(release, first) if not _is_left_out(item)]
+    objects = _objects(release, first)
     if first != second:
         _refuse_differences(release, first, second)
+    if file and not any(manifests.has_values(item) for item in objects):
+        _keep(file, release.name, first)
     return objects
+
+
+def _objects(release: Release, text: str) -> list[Manifest]:
+    return [_plain(item) for item in _named(release, text) if not _is_left_out(item)]
+
+
+def _key(release: Release, path: str, kubernetes: str, program: str) -> str:
+    """What the output follows from: chart, values, Helm."""
+    helm = shutil.which(program)
+    found = os.stat(helm) if helm else None
+    inputs = [
+        digest_of(path),
+        release.namespace,
+        release.values,
+        *release.api_versions,
+        str(release.crds),
+        kubernetes,
+        str(found and (found.st_size, found.st_mtime_ns)),
+    ]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
+
+
+def _keep(file: str, name: str, text: str) -> None:
+    """In place of what was kept of the release before; half a file is never seen."""
+    folder = os.path.dirname(file)
+    os.makedirs(folder, exist_ok=True)
+    former = [entry for entry in os.listdir(folder) if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{32}}\.yaml", entry)]
+    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False, encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(stream.name, file)
+    for entry in former:
+        if entry != os.path.basename(file):
+            os.unlink(os.path.join(folder, entry))
 
 
 def without(release: Release, objects: Sequence[Manifest], left_out: Sequence[str]) -> list[Manifest]:

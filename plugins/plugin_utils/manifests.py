@@ -65,6 +65,12 @@ class Manifest:
         return f"{once}{self.namespace or '_cluster'}/{full}-{self.object['metadata']['name']}.yaml"
 
 
+def has_values(item: Manifest) -> bool:
+    """Whether it is a Secret that holds something."""
+    parts = [item.object.get(key) or {} for key in ("data", "stringData")]
+    return item.object["kind"] == "Secret" and any(value for part in parts for value in part.values())
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Refuses a key that is there twice: one of the two would be lost without a word."""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -42,7 +43,6 @@ class Renderer:
         self._templar = templar
         self._searchpath = searchpath
         self._engine = templar.copy_with_new_env(searchpath=searchpath, available_variables=self._variables)
-        self._secrets: list[str] | None = None
 
     def tree(self, root: str) -> Iterator[tuple[str, str]]:
         """The files of a tree: path below it (with a leading slash, without the suffix of a template) and source.
@@ -82,12 +82,19 @@ class Renderer:
             next_step = "define it for this host" if "undefined" in cause else "mend the template or its variables"
             raise Failure(f"template {source} cannot be rendered: {cause.rstrip('.')}", next_step) from error
 
+    @property
+    def knows_secrets(self) -> bool:
+        """Whether any variable is kept encrypted."""
+        return bool(self._secrets)
+
+    @functools.cached_property
+    def _secrets(self) -> list[str]:
+        return _long_enough(encrypted_texts(self._variables))
+
     def is_secret(self, content: bytes, source: str = "", extra: Mapping[str, Any] | None = None) -> bool:
         """Whether a file is kept secret at its source (if it has one), or took in a value that is."""
         if source and is_encrypted_file_at(source):
             return True
-        if self._secrets is None:
-            self._secrets = _long_enough(encrypted_texts(self._variables))
         return any(text.encode() in content for text in [*self._secrets, *_long_enough(encrypted_texts(extra or {}))])
 
     def _render(self, text: str, extra: Mapping[str, Any] | None) -> bytes:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib.resources
+import importlib.util
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure
@@ -374,14 +375,16 @@ class _Builtin:
     """The kinds of Kubernetes itself in one version, each compiled when it is first asked for."""
 
     def __init__(self, minor: str) -> None:
+        # The package is only looked up: importing it takes longer than validating a component, and tasks are processes.
+        package = importlib.util.find_spec("kubernetes_validate")
+        missing = "kubernetes_validate" if package is None else ""
         try:
             import jsonschema_rs
-
-            files = importlib.resources.files("kubernetes_validate") / "kubernetes-json-schema"
         except ImportError as error:
-            raise Failure(
-                f"{error.name} is missing on the controller", "install the collection's requirements.txt"
-            ) from error
+            missing = str(error.name)
+        if missing or package is None:
+            raise Failure(f"{missing} is missing on the controller", "install the collection's requirements.txt")
+        files = Path(next(iter(package.submodule_search_locations or ()))) / "kubernetes-json-schema"
         folder = files / f"v{minor}.0-local-strict"
         if not folder.is_dir():
             known = sorted(entry.name for entry in files.iterdir() if entry.name.endswith("-strict"))

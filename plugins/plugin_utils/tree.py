@@ -38,7 +38,7 @@ def files_of(objects: Sequence[Manifest]) -> dict[str, bytes]:
     Raises:
         Failure: a Secret with values among them.
     """
-    secrets = [item for item in objects if item.object["kind"] == "Secret" and _has_values(item)]
+    secrets = [item for item in objects if manifests.has_values(item)]
     if secrets:
         names = ", ".join(f"{item.namespace}/{item.object['metadata']['name']} ({item.source})" for item in secrets)
         raise Failure(
@@ -56,10 +56,6 @@ def _kept(item: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, mark in _KEPT.items():
         annotations[name] = ",".join(part for part in (annotations.get(name), mark) if part)
     return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
-
-
-def _has_values(item: Manifest) -> bool:
-    return any(value for key in ("data", "stringData") for value in (item.object.get(key) or {}).values())
 
 
 def conflicts(there: Iterable[str], wave: int, component: str, files: Iterable[str]) -> list[str]:

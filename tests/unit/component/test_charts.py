@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,38 @@ def test_objects_of_one_name_in_two_namespaces_both_stay(archive: Path) -> None:
     ]
     assert charts.without(release, both, []) == both
     assert charts.without(release, both, ["Role/lock"]) == []
+
+
+def test_the_same_is_rendered_once_only(archive: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    release = Release(chart.entry(archive), name="shop", namespace="shops")
+    first = charts.render(release, str(archive), "1.28.15", str(helm()), kept=str(kept))
+    (file,) = kept.iterdir()
+    # The kept file is what counts the second time.
+    file.write_text(file.read_text().replace("name: cache", "name: stash"))
+    again = charts.render(release, str(archive), "1.28.15", str(helm()), kept=str(kept))
+    assert len(again) == len(first)
+    assert "stash" in {item.object["metadata"]["name"] for item in again} - {
+        item.object["metadata"]["name"] for item in first
+    }
+    # Other values, another Kubernetes, another namespace: rendered anew, and in place of what was kept.
+    for other, kubernetes in (
+        (dataclasses.replace(release, values="replicas: 5"), "1.28.15"),
+        (release, "1.29.0"),
+        (dataclasses.replace(release, namespace="others"), "1.28.15"),
+        (dataclasses.replace(release, api_versions=["a/v1"]), "1.28.15"),
+    ):
+        found = charts.render(other, str(archive), kubernetes, str(helm()), kept=str(kept))
+        assert "stash" not in {item.object["metadata"]["name"] for item in found}
+        assert file not in kept.iterdir()
+        (file,) = kept.iterdir()
+
+
+def test_what_holds_secrets_is_not_kept(tmp_path: Path) -> None:
+    archive = chart.pack(
+        tmp_path / "chart",
+        {"templates/secret.yaml": "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {key: value}}"},
+    )
+    release = Release(chart.entry(archive), name="shop", namespace="shops")
+    charts.render(release, str(archive), "1.28.15", str(helm()), kept=str(tmp_path / "kept"))
+    assert not (tmp_path / "kept").exists()

@@ -72,7 +72,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         folder = CLONE / "roles" / role
         found = Rendered()
 
-        def template(wish: charts.Release, *_arguments: Any) -> list[Any]:
+        def template(wish: charts.Release, *_arguments: Any, **_options: Any) -> list[Any]:
             found.values[wish.chart.name] = next(iter(documents(wish.values, "values")), ({}, ""))[0]
             found.charts[wish.name] = found.values[wish.chart.name]
             return []
