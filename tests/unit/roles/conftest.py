@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +34,14 @@ class Rendered:
         values: of each chart, by its name.
         charts: the same by the release's name, where a chart has several.
         declared: what the role declares with the same variables.
+        refused: what those assertions of its tasks say that do not hold; not those with a condition or a loop.
     """
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     charts: dict[str, Any] = field(default_factory=dict)
     declared: Declaration | None = None
+    refused: list[str] = field(default_factory=list)
 
     def workload(self, name: str) -> Any:
         """A workload of the declaration."""
@@ -49,10 +52,12 @@ class Rendered:
 @pytest.fixture
 def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rendered]:
     """Render a role for a release with some variables; `tasks` is the file of its tasks."""
+    runs = itertools.count()
 
     def render(role: str, release: str, tasks: str = "main", **settings: Any) -> Rendered:
         folder = CLONE / "roles" / role
         found = Rendered()
+        build = tmp_path / str(next(runs))
 
         def template(wish: charts.Release, *_arguments: Any) -> list[Any]:
             found.values[wish.chart.name] = next(iter(documents(wish.values, "values")), ({}, ""))[0]
@@ -68,7 +73,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             "platform_environment": "test",
             "platform_domain": "example.org",
             "platform_delivery": "render",
-            "platform_build_dir": str(tmp_path / release / tasks),
+            "platform_build_dir": str(build),
             "role_path": str(folder),
             "inventory_dir": str(tmp_path),
             "inventory_hostname": "localhost",
@@ -81,13 +86,17 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             role, templar.template(trusted(yaml.safe_load((folder / "meta/platform.yml").read_text())))
         )
         for task in yaml.safe_load((folder / "tasks" / f"{tasks}.yml").read_text()):
+            if "ansible.builtin.assert" in task and not {"when", "loop"} & set(task):
+                claims = task["ansible.builtin.assert"]
+                if not all(templar.template(trusted(f"{{{{ {claim} }}}}")) is True for claim in claims["that"]):
+                    found.refused.append(templar.template(trusted(claims["fail_msg"])))
             if "banking.platform.component" in task:
                 arguments = templar.template(trusted(task["banking.platform.component"]))
                 action = make_action("component", arguments, folder, **variables)
                 action._task.check_mode, action._task.diff = False, False
                 result = action.run(task_vars=variables)
                 assert not result.get("failed"), result["msg"]
-        for path in (tmp_path / release / tasks / "tree").rglob("*.yaml"):
+        for path in (build / "tree").rglob("*.yaml"):
             for item in load(path.read_text(), str(path)):
                 found.objects[item.object["kind"], item.object["metadata"]["name"]] = item.object
         return found
