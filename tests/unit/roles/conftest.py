@@ -91,7 +91,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
                 if not all(templar.template(trusted(f"{{{{ {claim} }}}}")) is True for claim in claims["that"]):
                     found.refused.append(templar.template(trusted(claims["fail_msg"])))
             if "banking.platform.component" in task:
-                arguments = templar.template(trusted(task["banking.platform.component"]))
+                arguments = templar.template(trusted(task["banking.platform.component"] or {}))
                 action = make_action("component", arguments, folder, **variables)
                 action._task.check_mode, action._task.diff = False, False
                 result = action.run(task_vars=variables)
