@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class Rendered:
         charts: the same by the release's name, where a chart has several.
         declared: what the role declares with the same variables.
         variables: the role's own and those that were given, rendered when they are asked for.
+        refused: what those assertions of its tasks say that do not hold; not those with a condition or a loop.
     """
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Rendered:
     charts: dict[str, Any] = field(default_factory=dict)
     declared: Declaration | None = None
     variables: Any = None
+    refused: list[str] = field(default_factory=list)
 
     def workload(self, name: str) -> Any:
         """A workload of the declaration."""
@@ -67,10 +70,12 @@ class _Rendering(Mapping[str, Any]):
 @pytest.fixture
 def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rendered]:
     """Render a role for a release with some variables; `tasks` is the file of its tasks."""
+    runs = itertools.count()
 
     def render(role: str, release: str, tasks: str = "main", **settings: Any) -> Rendered:
         folder = CLONE / "roles" / role
         found = Rendered()
+        build = tmp_path / str(next(runs))
 
         def template(wish: charts.Release, *_arguments: Any, **_options: Any) -> list[Any]:
             found.values[wish.chart.name] = next(iter(documents(wish.values, "values")), ({}, ""))[0]
@@ -87,7 +92,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             "platform_domain": "example.org",
             "platform_zones": ["zone-a", "zone-b", "zone-c"],
             "platform_delivery": "render",
-            "platform_build_dir": str(tmp_path / release / tasks),
+            "platform_build_dir": str(build),
             "role_path": str(folder),
             "inventory_dir": str(tmp_path),
             "inventory_hostname": "localhost",
@@ -101,13 +106,17 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             role, templar.template(trusted(yaml.safe_load((folder / "meta/platform.yml").read_text())))
         )
         for task in yaml.safe_load((folder / "tasks" / f"{tasks}.yml").read_text()):
+            if "ansible.builtin.assert" in task and not {"when", "loop"} & set(task):
+                claims = task["ansible.builtin.assert"]
+                if not all(templar.template(trusted(f"{{{{ {claim} }}}}")) is True for claim in claims["that"]):
+                    found.refused.append(templar.template(trusted(claims["fail_msg"])))
             if "banking.platform.component" in task:
-                arguments = templar.template(trusted(task["banking.platform.component"]))
+                arguments = templar.template(trusted(task["banking.platform.component"] or {}))
                 action = make_action("component", arguments, folder, **variables)
                 action._task.check_mode, action._task.diff = False, False
                 result = action.run(task_vars=variables)
                 assert not result.get("failed"), result["msg"]
-        for path in (tmp_path / release / tasks / "tree").rglob("*.yaml"):
+        for path in (build / "tree").rglob("*.yaml"):
             for item in load(path.read_text(), str(path)):
                 found.objects[item.object["kind"], item.object["metadata"]["name"]] = item.object
         return found

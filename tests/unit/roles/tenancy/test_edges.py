@@ -59,7 +59,7 @@ MUST_PASS = [
     ("elk/filebeat", "elk/logstash", 5044),
     ("elk/logstash", "elk/data", 9200),
     ("tracing/gateway", "tracing/jaeger-collector", 4317),
-    ("falco/sidekick", "elk/logstash", 5044),
+    ("falco/sidekick", "prometheus/alertmanager", 9093),
     ("harbor/core", "postgresql/instance", 5432),
     ("postgresql/instance", "storage/object-gateway", 443),
     ("postgresql/operator", "control_plane", 6443),
