@@ -135,7 +135,7 @@ def test_each_service_fails_over_to_another_zone(rendered: Render) -> None:
 
 def test_routes_in_the_words_of_the_gateway_api(rendered: Render) -> None:
     found = rendered("istio", "2026.2", istio_routes=ROUTES, istio_api="gateway-api").objects
-    assert not [name for kind, name in found if kind == "VirtualService"]
+    assert [name for kind, name in found if kind == "VirtualService"] == ["argocd.example.org"]
     gateway = found["Gateway", "banking-gateway"]
     assert gateway["apiVersion"] == "gateway.networking.k8s.io/v1"
     assert gateway["spec"]["listeners"][0]["hostname"] == "api.example.org"
@@ -143,6 +143,19 @@ def test_routes_in_the_words_of_the_gateway_api(rendered: Render) -> None:
     assert [rule["matches"][0]["path"]["value"] for rule in rules] == ["/cards", "/"]
     grants = [item for (kind, _name), item in found.items() if kind == "ReferenceGrant"]
     assert {item["metadata"]["namespace"] for item in grants} <= {"bank", "shop"}
+
+
+def test_a_service_with_its_own_certificate_keeps_its_tls(rendered: Render) -> None:
+    found = rendered("istio", "2024.1").objects
+    (server,) = found["Gateway", "argocd.example.org"]["spec"]["servers"]
+    assert (server["port"]["protocol"], server["tls"]) == ("TLS", {"mode": "PASSTHROUGH"})
+    way = found["VirtualService", "argocd.example.org"]["spec"]
+    assert way["gateways"] == ["argocd.example.org"]
+    (tls,) = way["tls"]
+    assert tls["match"] == [{"port": 443, "sniHosts": ["argocd.example.org"]}]
+    assert tls["route"][0]["destination"]["host"] == "argocd-server.argocd.svc.cluster.local"
+    # The certificate that clients see is the service's own.
+    assert "argocd.example.org" not in found["Certificate", "banking-gateway"]["spec"]["dnsNames"]
 
 
 def test_the_way_out_is_for_whom_it_is_named(rendered: Render) -> None:
