@@ -21,6 +21,7 @@ from ansible_collections.banking.platform.plugins.plugin_utils import (
     approved,
     argocd,
     charts,
+    helm,
     manifests,
     released,
     tree,
@@ -318,7 +319,8 @@ class _Rendering:
         kept = (
             "" if self._renderer.is_secret(release.values.encode()) else os.path.join(settings.charts_dir, "rendered")
         )
-        objects = charts.render(release, path, settings.kubernetes, kept=kept)
+        program = helm.program(settings.catalog, settings.source, settings.programs_dir)
+        objects = charts.render(release, path, settings.kubernetes, program, kept)
         rendered = charts.without(release, objects, wish["leave_out"])
         self.schemas.add(item for item in rendered if item.object["kind"] == CRD)
         for item in rendered:

@@ -215,7 +215,7 @@ def _template(release: Release, path: str, kubernetes: str, program: str) -> str
                 command, input=release.values.encode(), capture_output=True, timeout=_TIMEOUT, check=False, env=env
             )
         except FileNotFoundError as error:
-            raise Failure(f"{program} is missing on the controller", "install helm 3 there, in the PATH") from error
+            raise Failure(f"{program} is missing on the controller", "install helm 3 there") from error
         except subprocess.TimeoutExpired as error:
             raise Failure(f"chart {release.chart.name}: helm was not done after {_TIMEOUT} s") from error
     if done.returncode != 0:

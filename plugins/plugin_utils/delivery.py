@@ -117,6 +117,11 @@ class Delivery:
         return os.path.join(self.build_dir, "charts")
 
     @property
+    def programs_dir(self) -> str:
+        """Where fetched programs of the controller are kept."""
+        return os.path.join(self.build_dir, "programs")
+
+    @property
     def artifacts_dir(self) -> str:
         """Where fetched manifests are kept."""
         return os.path.join(self.build_dir, "artifacts")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +282,28 @@ def test_a_chart_is_part_of_the_component(component: Component) -> None:
         "the chart's own CRD says that it has no namespace"
     )
     assert (result["not_validated"], result["not_rendered"], result["warnings"]) == ({}, [], [])
+
+
+def test_without_helm_the_catalogs_is_fetched_once(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [folder for folder in os.environ["PATH"].split(":") if not os.path.exists(f"{folder}/helm")]
+    monkeypatch.setenv("PATH", ":".join(folders))
+    wish = component.with_chart()
+    packed = component.folder / "mirror" / "helm.tar.gz"
+    packed.parent.mkdir()
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(str(helm()), "linux-amd64/helm")
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    component.variables["platform_catalog_overrides"]["components"]["helm"] = {
+        "artifacts": {"helm": {"urls": [packed.as_uri()], "sha256": {"amd64": digest, "arm64": digest}}}
+    }
+    assert component.done(**wish)["objects"] > 1
+    (fetched,) = (component.folder / "build" / "programs").iterdir()
+    packed.unlink()
+    assert not component.done(**wish)["changed"]
+    fetched.unlink()
+    message = component.said(**wish)
+    assert "helm is not in the PATH of the controller, and 3.16.4 cannot be fetched: " in message
+    assert "next: install helm 3, or make its address reachable" in message
 
 
 def test_a_charts_objects_are_validated_like_ours(component: Component) -> None:
