@@ -756,6 +756,36 @@ def metallb_pool(platform: Platform) -> Iterator[Finding]:
             yield finding(f"{entry} meets {', '.join(taken)}", "leave these addresses out")
 
 
+@rule("metallb-announce")
+def metallb_announce(platform: Platform) -> Iterator[Finding]:
+    """An address that no router learns of is reached by nobody."""
+    way = platform.variables.get("metallb_announce", "layer2")
+    if not platform.enabled("metallb") or way == "layer2":
+        return
+
+    def finding(variable: str, cause: str, step: str) -> Finding:
+        return Finding("error", "metallb", variable, cause, step, "metallb-announce")
+
+    routers = platform.variables.get("metallb_bgp") or {}
+    told = (platform.variables.get("calico_bgp") or {}).get("service_networks")
+    if way == "bgp" and not (routers.get("as_number") and routers.get("peers")):
+        yield finding(
+            "metallb_bgp", "it names no routers, and addresses are announced by BGP", "give it as_number and peers"
+        )
+    elif way == "bgp" and platform.variables.get("calico_bgp"):
+        yield finding(
+            "metallb_announce",
+            "both MetalLB and Calico would speak BGP on each node",
+            "set it to calico, and the addresses in calico_bgp.service_networks",
+        )
+    elif way == "calico" and not told:
+        yield finding(
+            "calico_bgp",
+            "Calico is to announce addresses of services, and has none",
+            "list the networks of metallb_pool in calico_bgp.service_networks",
+        )
+
+
 def _seconds(text: Any) -> Optional[float]:
     """Seconds of a duration such as `30s`, `500ms` or `1m`; None for what is none."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", str(text).strip())
@@ -807,6 +837,22 @@ def mesh_mtls(platform: Platform) -> Iterator[Finding]:
         "set it to strict" if known else nearest(str(mode), MTLS_MODES),
         "mesh-mtls",
     )
+
+
+@rule("mesh-api")
+def mesh_api(platform: Platform) -> Iterator[Finding]:
+    """The Gateway API has time-outs of routes in its standard channel from 1.2 on."""
+    version = str(platform.catalog.components.get("gateway-api", {}).get("version", ""))
+    old = tuple(int(part) for part in re.findall(r"[0-9]+", version)[:2]) < (1, 2)
+    if platform.enabled("istio") and platform.variables.get("istio_api", "istio") == "gateway-api" and old:
+        yield Finding(
+            "error",
+            "istio",
+            "istio_api",
+            f"the Gateway API {version} of release {platform.catalog.release} has no time-outs of routes",
+            "set it to istio, or platform_release to one with 1.2 or newer",
+            "mesh-api",
+        )
 
 
 @rule("tls-minimum")

@@ -51,6 +51,7 @@ SETTINGS = {
     "api_lb_virtual_ip": "10.20.0.10",
     "metallb_pool": ["10.20.9.10-10.20.9.50"],
 }
+ROUTERS = {"as_number": 64512, "peers": [{"name": "tor", "address": "10.20.1.1", "as_number": 64500}]}
 SHARED = {**GROUPS, "vault": GROUPS["control_plane"]}
 
 
@@ -292,6 +293,20 @@ REFUSED = [
     ),
     ("mesh-retries", {"istio_timeout": "30"}, "error", ["'30' is no duration"]),
     ("mesh-retries", {"istio_retries": "many"}, "error", ["'many' is no number"]),
+    ("metallb-announce", {"metallb_announce": "bgp"}, "error", ["names no routers", "as_number and peers"]),
+    (
+        "metallb-announce",
+        {"metallb_announce": "bgp", "metallb_bgp": ROUTERS, "calico_bgp": {"as_number": 64512}},
+        "error",
+        ["both MetalLB and Calico", "calico_bgp.service_networks"],
+    ),
+    ("metallb-announce", {"metallb_announce": "calico"}, "error", ["has none", "networks of metallb_pool"]),
+    (
+        "mesh-api",
+        {"istio_api": "gateway-api", "release": "2024.1"},
+        "error",
+        ["the Gateway API 1.0.0", "set it to istio"],
+    ),
     ("mesh-mtls", {"istio_mtls": "permissive"}, "error", ["without a certificate", "strict"]),
     ("mesh-mtls", {"istio_mtls": "permissive", "environment": "staging"}, "warning", ["without a certificate"]),
     ("mesh-mtls", {"istio_mtls": "stricct", "environment": "staging"}, "error", ["did you mean 'strict'?"]),
@@ -382,6 +397,11 @@ PASSES = [
     ("metallb-pool", {"metallb_pool": [], "metallb_enabled": False}),
     ("mesh-retries", {"istio_per_try_timeout": "7500ms"}),
     ("mesh-retries", {"istio_per_try_timeout": "10s", "istio_retries": "2"}),
+    ("metallb-announce", {"metallb_announce": "bgp", "metallb_bgp": ROUTERS}),
+    ("metallb-announce", {"metallb_announce": "calico", "calico_bgp": {"service_networks": ["10.20.9.0/26"]}}),
+    ("metallb-announce", {"metallb_announce": "bgp", "metallb_enabled": False}),
+    ("mesh-api", {"istio_api": "gateway-api"}),
+    ("mesh-api", {"istio_api": "gateway-api", "istio_enabled": False, "release": "2024.1"}),
     ("mesh-mtls", {"istio_mtls": "permissive", "istio_enabled": False}),
     ("tls-minimum", {"platform_tls_minimum": 1.3}),
     ("tls-minimum", {"platform_tls_minimum": "TLSv1.3"}),
