@@ -17,7 +17,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.banking.platform.plugins.module_utils.declarations import Declaration, parse
-from ansible_collections.banking.platform.plugins.plugin_utils import charts
+from ansible_collections.banking.platform.plugins.plugin_utils import charts, helm
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import documents, load
 from ansible_collections.banking.platform.tests.unit.action.conftest import make_action, trusted
 from ansible_collections.banking.platform.tools.suites import CLONE
@@ -83,6 +83,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
             return []
 
         monkeypatch.setattr(charts, "fetch", lambda *_arguments: "")
+        monkeypatch.setattr(helm, "program", lambda *_arguments: "helm")
         monkeypatch.setattr(charts, "render", template)
         monkeypatch.setattr(charts, "without", lambda _wish, objects, _left_out: objects)
         files = [folder / "defaults" / "main.yml", folder / "vars" / "main.yml"]
