@@ -117,6 +117,12 @@ def _vault() -> str:
     return "" if openbao() else "OpenBao is missing: make venv, or set PLATFORM_OPENBAO to its program"
 
 
+def _postgresql() -> str:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*"))
+    library = folders[-1] / "lib" / "pgaudit.so" if folders else Path("pgaudit.so")
+    return "" if library.is_file() else "pgaudit is missing: apt-get install postgresql postgresql-15-pgaudit"
+
+
 def _nightly() -> str:
     return "" if os.environ.get("PLATFORM_NIGHTLY") else "takes minutes: make nightly runs it, or PLATFORM_NIGHTLY=1"
 
@@ -138,6 +144,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "browser": _browser,
     "registry": _registry,
     "vault": _vault,
+    "postgresql": _postgresql,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -151,6 +158,7 @@ FOLDERS = {
     "tests/integration/kube": "api",
     "tests/integration/registry": "registry",
     "tests/integration/vault": "vault",
+    "tests/integration/postgresql": "postgresql",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }

@@ -55,6 +55,7 @@ _ARGUMENTS: dict[str, Any] = {
         },
     },
     "artifacts": {"type": "list", "elements": "str", "default": []},
+    "leave_out": {"type": "list", "elements": "str", "default": []},
     "take_over": {"type": "bool", "default": False},
     "prune_protected": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 600},
@@ -271,7 +272,10 @@ class _Rendering:
         """
         ours = self._settings.charts == "manage"
         found = [item for chart in self._arguments["charts"] if ours for item in self._chart(chart)]
-        found += [item for name in self._arguments["artifacts"] if ours for item in self._released(name)]
+        released_files = [item for name in self._arguments["artifacts"] if ours for item in self._released(name)]
+        # Where files could not be had, nothing can be missing in them.
+        left_out = self._arguments["leave_out"] if released_files else []
+        found += charts.without("a released manifest", released_files, left_out)
         found += self._manifests(self._arguments["manifests"])
         self.schemas.add(self._manifests(self._arguments["kinds_from"]))
         # Writing each object only to look for what is not there would take as long as validating it.
@@ -321,7 +325,7 @@ class _Rendering:
         )
         program = helm.program(settings.catalog, settings.source, settings.programs_dir)
         objects = charts.render(release, path, settings.kubernetes, program, kept)
-        rendered = charts.without(release, objects, wish["leave_out"])
+        rendered = charts.without(f"chart {chart.name}", objects, wish["leave_out"])
         self.schemas.add(item for item in rendered if item.object["kind"] == CRD)
         for item in rendered:
             # Helm puts what names no namespace into the release's; whether a kind has one, it asks the cluster.

@@ -98,6 +98,12 @@ options:
     type: list
     elements: str
     default: []
+  leave_out:
+    description:
+      - Objects of O(artifacts), or fields of them, that come from elsewhere, as in C(leave_out) of a chart.
+    type: list
+    elements: str
+    default: []
   take_over:
     description: Whether to take fields from other managers, and objects from other components.
     type: bool

@@ -161,17 +161,17 @@ def _keep(file: str, name: str, text: str) -> None:
             os.unlink(os.path.join(folder, entry))
 
 
-def without(release: Release, objects: Sequence[Manifest], left_out: Sequence[str]) -> list[Manifest]:
-    """The objects of a chart without those that come from elsewhere, such as a Secret that an ExternalSecret makes.
+def without(source: str, objects: Sequence[Manifest], left_out: Sequence[str]) -> list[Manifest]:
+    """Objects of others without those that come from elsewhere, such as a Secret that an ExternalSecret makes.
 
     Args:
-        release: whose objects they are.
+        source: whose objects they are, as an error names it.
         objects: as rendered.
         left_out: each `<kind>/<name>`; with `:<path>` behind it (`:spec.conversion.webhook.clientConfig.caBundle`,
             `:webhooks.0.failurePolicy`) a field alone, such as one that the product itself fills in.
 
     Raises:
-        Failure: the chart has none of that name or path, so that both might come one day.
+        Failure: the source has none of that name or path, so that both might come one day.
     """
     left = list(objects)
     for entry in left_out:
@@ -180,8 +180,8 @@ def without(release: Release, objects: Sequence[Manifest], left_out: Sequence[st
         rests = [_without_field(item.object, path.split(".")) for item in meant] if path else []
         if not meant or None in rests:
             raise Failure(
-                f"chart {release.chart.name} has no {entry} that could be left out",
-                "see what the chart calls it now, and correct leave_out",
+                f"{source} has no {entry} that could be left out",
+                "see what it is called there now, and correct leave_out",
             )
         changed = [Manifest(rest, item.source) for item, rest in zip(meant, rests, strict=False)]
         left = [item for item in left if item not in meant] + changed

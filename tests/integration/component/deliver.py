@@ -115,7 +115,9 @@ class Scenario:
         """Whether all charts of the role are there, packed; if so, they are put where they are looked for."""
         catalog = load(release)
         declared = (suites.CLONE / "roles" / self.role / "meta" / "platform.yml").read_text()
-        named = re.findall(r"[\w-]+", (re.search(r"^catalog: \[(.*)\]", declared, re.MULTILINE) or ["", ""])[1])
+        # It may be a template, of what differs by the release.
+        words = re.findall(r"[\w-]+", (re.search(r"^catalog: (.*)", declared, re.MULTILINE) or ["", ""])[1])
+        named = [word for word in words if word in catalog.components]
         files = [f"charts/{catalog.chart(chart['name']).filename}" for name in named for chart in catalog.charts(name)]
         files += [
             f"artifacts/{artifact}-{catalog.version(artifact)}.yaml"

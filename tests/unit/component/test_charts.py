@@ -112,18 +112,17 @@ def test_a_chart_that_is_nowhere_is_said_to_be(archive: Path, tmp_path: Path) ->
 def test_what_comes_from_elsewhere_is_left_out(archive: Path) -> None:
     release = Release(chart.entry(archive), name="shop", namespace="shops")
     found = charts.render(release, str(archive), "1.28.15", str(helm()))
-    left = charts.without(release, found, ["ConfigMap/cache"])
+    left = charts.without("chart web", found, ["ConfigMap/cache"])
     assert [item for item in found if item not in left] == [
         item for item in found if item.object["metadata"]["name"] == "cache"
     ]
-    assert charts.without(release, found, []) == found
+    assert charts.without("chart web", found, []) == found
     # A chart that calls it otherwise now would bring it beside the other one.
-    with pytest.raises(Failure, match="has no Secret/cache that could be left out"):
-        charts.without(release, found, ["Secret/cache"])
+    with pytest.raises(Failure, match="chart web has no Secret/cache that could be left out"):
+        charts.without("chart web", found, ["Secret/cache"])
 
 
-def test_a_field_that_the_product_fills_in_itself_is_left_out(archive: Path) -> None:
-    release = Release(chart.entry(archive), name="shop", namespace="shops")
+def test_a_field_that_the_product_fills_in_itself_is_left_out() -> None:
     hook: dict[str, Any] = {
         "kind": "Hook",
         "metadata": {"name": "ask"},
@@ -131,23 +130,22 @@ def test_a_field_that_the_product_fills_in_itself_is_left_out(archive: Path) -> 
     }
     found = [charts.Manifest(hook, "web"), charts.Manifest({"kind": "Other", "metadata": {"name": "ask"}}, "web")]
     wish = ["Hook/ask:webhooks.0.failurePolicy", "Hook/ask:webhooks.1.clientConfig.caBundle"]
-    other, left = charts.without(release, found, wish)
+    other, left = charts.without("chart web", found, wish)
     assert left.object["webhooks"] == [{"name": "one"}, {"clientConfig": {"url": "u"}}]
     assert other == found[1]
     assert hook["webhooks"][0] == {"failurePolicy": "Ignore", "name": "one"}
     for path in ("webhooks.2.name", "webhooks.0.failurePolicy.x", "spec", "webhooks.name"):
         with pytest.raises(Failure, match=f"has no Hook/ask:{path} that could be left out"):
-            charts.without(release, found, [f"Hook/ask:{path}"])
+            charts.without("chart web", found, [f"Hook/ask:{path}"])
 
 
-def test_objects_of_one_name_in_two_namespaces_both_stay(archive: Path) -> None:
-    release = Release(chart.entry(archive), name="shop", namespace="shops")
+def test_objects_of_one_name_in_two_namespaces_both_stay() -> None:
     both = [
         charts.Manifest({"kind": "Role", "metadata": {"name": "lock", "namespace": namespace}}, "web")
         for namespace in ("kube-system", "shops")
     ]
-    assert charts.without(release, both, []) == both
-    assert charts.without(release, both, ["Role/lock"]) == []
+    assert charts.without("chart web", both, []) == both
+    assert charts.without("chart web", both, ["Role/lock"]) == []
 
 
 def test_the_same_is_rendered_once_only(archive: Path, tmp_path: Path) -> None:

@@ -373,6 +373,18 @@ def test_released_manifests_are_part_of_the_component(component: Component) -> N
     assert not component.done(**wish)["changed"]
 
 
+def test_what_a_released_file_has_and_comes_from_elsewhere_is_left_out(component: Component) -> None:
+    wish = with_release(component, f"{CONFIG % 'released'}---\n{CONFIG % 'ours'}")
+    assert component.done(**wish, leave_out=["ConfigMap/ours"])["objects"] == 2
+    assert "07-demo-app/demo/configmap-ours.yaml" not in component.tree()
+    assert "a released manifest has no ConfigMap/theirs" in component.said(**wish, leave_out=["ConfigMap/theirs"])
+
+
+def test_nothing_is_left_out_of_what_is_not_there(component: Component) -> None:
+    component.variables["platform_charts"] = "external"
+    assert component.done(**with_release(component), leave_out=["ConfigMap/ours"])["objects"] == 1
+
+
 def test_released_manifests_are_validated_like_ours(component: Component) -> None:
     wish = with_release(component, CONFIG.replace("data:", "date:") % "released")
     assert "api-1.2.3: ConfigMap" in component.said(**wish)

@@ -17,7 +17,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.banking.platform.plugins.module_utils.declarations import Declaration, parse
-from ansible_collections.banking.platform.plugins.plugin_utils import charts, helm
+from ansible_collections.banking.platform.plugins.plugin_utils import charts, helm, released
 from ansible_collections.banking.platform.plugins.plugin_utils.manifests import documents, load
 from ansible_collections.banking.platform.tests.unit.action.conftest import make_action, trusted
 from ansible_collections.banking.platform.tools.suites import CLONE
@@ -85,7 +85,8 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         monkeypatch.setattr(charts, "fetch", lambda *_arguments: "")
         monkeypatch.setattr(helm, "program", lambda *_arguments: "helm")
         monkeypatch.setattr(charts, "render", template)
-        monkeypatch.setattr(charts, "without", lambda _wish, objects, _left_out: objects)
+        monkeypatch.setattr(charts, "without", lambda _source, objects, _left_out: objects)
+        monkeypatch.setattr(released, "load", lambda *_arguments: [])
         files = [folder / "defaults" / "main.yml", folder / "vars" / "main.yml"]
         variables: dict[str, Any] = {
             "platform_release": release,

@@ -83,7 +83,7 @@ MUST_NOT_PASS = [
     ("redis/cache-leader", "redis/sessions-leader", 6379),
     ("world", "banking_apps/banking-app", 8080),
     ("worker", "banking_apps/banking-app", 8080),
-    ("worker", "postgresql/operator", 9443),
+    ("worker", "postgresql/instance", 8000),
     ("postgresql/instance", "world", 443),
     ("argocd/server", "banking_apps/banking-app", 8080),
     ("prometheus/grafana", "banking_apps/banking-app", 8080),

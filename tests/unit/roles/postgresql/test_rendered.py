@@ -1,0 +1,202 @@
+# Copyright: (c) 2026, banking.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role `postgresql` delivers. What a server says of it: tests/integration/postgresql."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.banking.platform.tests.unit.roles.conftest import RELEASES, Rendered
+from ansible_collections.banking.platform.tools.suites import CLONE
+
+Render = Callable[..., Rendered]
+CLUSTER = ("Cluster", "postgres-cluster")
+POOLER = ("Pooler", "postgres-pooler")
+
+
+def spec(found: Rendered, *reference: str) -> Any:
+    kind, name = reference
+    return found.objects[kind, name]["spec"]
+
+
+def operator_of(found: Rendered, release: str) -> dict[str, Any]:
+    """Replicas, labels and placement of the operator, from the chart's values or from the role's own Deployment."""
+    if release == "2026.2":
+        values = found.values["cloudnative-pg"]
+        return {**values, "replicas": values["replicaCount"]}
+    deployment = spec(found, "Deployment", "cnpg-controller-manager")
+    pod = deployment["template"]["spec"]
+    (container,) = pod["containers"]
+    return {**pod, "replicas": deployment["replicas"], "resources": container["resources"]}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_is_delivered_is_what_is_declared(rendered: Render, release: str) -> None:
+    found = rendered("postgresql", release)
+    instance, pooler = found.workload("instance"), found.workload("pooler")
+    cluster = spec(found, *CLUSTER)
+    assert cluster["instances"] == instance.replicas == 3
+    assert cluster["resources"]["requests"]["memory"] == cluster["resources"]["limits"]["memory"] == "6Gi"
+    assert cluster["storage"]["size"] == "100Gi"
+    assert spec(found, *POOLER)["instances"] == pooler.replicas == 3
+    operator, wanted = operator_of(found, release), found.workload("operator")
+    assert operator["replicas"] == wanted.replicas == 2
+    assert operator["resources"] == {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
+    assert ("backup-plugin" in {each.name for each in found.declared.workloads if each.replicas}) == (  # type: ignore[union-attr]
+        release == "2026.2"
+    )
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_zone_has_two_of_anything(rendered: Render, release: str) -> None:
+    found = rendered("postgresql", release)
+    affinity = spec(found, *CLUSTER)["affinity"]
+    assert affinity["topologyKey"] == "topology.kubernetes.io/zone"
+    assert affinity["podAntiAffinityType"] == "required"
+    for pod in (operator_of(found, release), spec(found, *POOLER)["template"]["spec"]):
+        (constraint,) = pod["topologySpreadConstraints"]
+        assert constraint["topologyKey"] == "topology.kubernetes.io/zone"
+        assert constraint["whenUnsatisfiable"] == "DoNotSchedule"
+    for name, namespace in (("cnpg-controller-manager", "cnpg-system"), ("postgres-pooler", "banking-data")):
+        budget = found.objects["PodDisruptionBudget", name]
+        assert (budget["metadata"]["namespace"], budget["spec"]["maxUnavailable"]) == (namespace, 1)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_commit_is_in_two_zones_before_it_is_acknowledged(rendered: Render, release: str) -> None:
+    """res-E6. Before 1.25 the operator has no `dataDurability`: it never waits for fewer."""
+    cluster = spec(rendered("postgresql", release), *CLUSTER)
+    wanted = {"method": "any", "number": 1}
+    assert cluster["postgresql"]["synchronous"] == (
+        wanted if release == "2024.1" else {**wanted, "dataDurability": "required", "failoverQuorum": True}
+    )
+    assert cluster["postgresql"]["parameters"]["synchronous_commit"] == "on"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_libraries_are_loaded_by_their_settings_alone(rendered: Render, release: str) -> None:
+    """res-A6: the operator refuses `shared_preload_libraries` among the parameters."""
+    settings = spec(rendered("postgresql", release), *CLUSTER)["postgresql"]
+    assert all(isinstance(value, str) for value in settings["parameters"].values())
+    assert "shared_preload_libraries" not in settings["parameters"]
+    prefixes = {name.split(".")[0] for name in settings["parameters"] if "." in name}
+    assert prefixes == {"pg_stat_statements", "auto_explain", "pgaudit"}
+    assert settings["parameters"]["pgaudit.log"] == "ddl, role, write"
+
+
+def test_sizes_are_those_of_the_inventory_and_the_log_is_bounded(rendered: Render) -> None:
+    sizes = {"max_connections": 100, "shared_buffers": "8GB"}
+    found = rendered("postgresql", "2024.1", postgresql_parameters=sizes, postgresql_storage="40Gi")
+    parameters = spec(found, *CLUSTER)["postgresql"]["parameters"]
+    assert (parameters["max_connections"], parameters["shared_buffers"]) == ("100", "8GB")
+    assert parameters["max_slot_wal_keep_size"] == "10240MB"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_nobody_comes_without_tls(rendered: Render, release: str) -> None:
+    """res-B7. The operator's own last line takes passwords without it: it must not be reached."""
+    found = rendered("postgresql", release)
+    cluster, pgbouncer = spec(found, *CLUSTER), spec(found, *POOLER)["pgbouncer"]
+    assert cluster["postgresql"]["parameters"]["ssl_min_protocol_version"] == "TLSv1.3"
+    assert cluster["postgresql"]["pg_hba"] == ["hostnossl all all all reject", "hostssl all all all scram-sha-256"]
+    assert [line.split()[0] + " " + line.split()[-1] for line in pgbouncer["pg_hba"]] == ["hostnossl reject"] * 2
+    assert pgbouncer["parameters"].get("client_tls_sslmode") == ("require" if release == "2026.2" else None)
+    names = spec(found, "Certificate", "postgres-server")["dnsNames"]
+    assert {"postgres-cluster-rw.banking-data.svc", "postgres-pooler.banking-data.svc"} <= set(names)
+    assert cluster["certificates"] == {"serverTLSSecret": "postgres-server", "serverCASecret": "postgres-server"}
+
+
+def test_pgpool_is_refused_as_long_as_nothing_delivers_it(rendered: Render) -> None:
+    assert rendered("postgresql", "2024.1").refused == []
+    (refused,) = rendered("postgresql", "2024.1", postgresql_pgpool=True).refused
+    assert refused.startswith("postgresql_pgpool: pgpool-II is only declared")
+
+
+def test_poolers_open_what_preflight_counts(rendered: Render) -> None:
+    parameters = spec(rendered("postgresql", "2024.1", postgresql_pool_size=31), *POOLER)["pgbouncer"]["parameters"]
+    assert parameters["max_db_connections"] == parameters["default_pool_size"] == "31"
+    assert parameters["max_client_conn"] == "500"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_password_comes_from_vault_and_its_store_may_read_it(rendered: Render, release: str) -> None:
+    found = rendered("postgresql", release)
+    made = {name: item["spec"] for (kind, name), item in found.objects.items() if kind == "ExternalSecret"}
+    roles = {role["name"]: role for role in spec(found, *CLUSTER)["managed"]["roles"]}
+    assert {role["passwordSecret"]["name"] for role in roles.values() if role["login"]} == set(made)
+    assert not [role for role in roles.values() if role["login"] != ("passwordSecret" in role)]
+    for name, wish in made.items():
+        assert wish["target"]["template"]["type"] == "kubernetes.io/basic-auth"
+        assert name == "postgres-role-" + wish["target"]["template"]["data"]["username"].replace("_", "-")
+    stores = yaml.safe_load((CLONE / "roles/secrets/defaults/main.yml").read_text())["secrets_stores"]
+    assert stores["postgresql"]["namespaces"] == ["banking-data"]
+    assert {wish["data"][0]["remoteRef"]["key"] for wish in made.values()} == set(stores["postgresql"]["read"])
+    assert not [role for role in roles.values() if role.get("superuser")]
+    assert ("Secret", "postgres-role-banking") not in found.objects
+
+
+def test_databases_are_those_that_others_name(rendered: Render) -> None:
+    harbor = yaml.safe_load((CLONE / "roles/harbor/defaults/main.yml").read_text())["harbor_database"]
+    found = rendered("postgresql", "2024.1")
+    cluster = spec(found, *CLUSTER)
+    assert harbor["host"] == f"{found.objects[CLUSTER]['metadata']['name']}-rw.banking-data.svc"
+    (job,) = (item for (kind, _name), item in found.objects.items() if kind == "Job")
+    command = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert command[2:] == ["/migrations", "banking", "registry=harbor", "keycloak=keycloak"]
+    assert f"{harbor['name']}={harbor['username']}" in command
+    assert cluster["bootstrap"]["initdb"]["database"] == "banking"
+    (migrator,) = (role for role in cluster["managed"]["roles"] if role["name"] == "platform_migrations")
+    assert migrator["inRoles"] == ["banking", "harbor", "keycloak"]
+
+
+def test_what_has_changed_is_a_job_of_another_name(rendered: Render) -> None:
+    def job(**settings: Any) -> str:
+        return next(name for kind, name in rendered("postgresql", "2024.1", **settings).objects if kind == "Job")
+
+    assert job() == job()
+    assert job() != job(postgresql_databases=[{"name": "banking", "owner": "banking"}])
+
+
+def test_backups_are_the_operators_own_or_the_plugins(rendered: Render) -> None:
+    """res-E4, res-E5."""
+    old, new = (rendered("postgresql", release) for release in RELEASES)
+    for found in (old, new):
+        schedule = spec(found, "ScheduledBackup", "postgres-cluster")
+        assert (schedule["schedule"], schedule["immediate"]) == ("0 0 2 * * *", True)
+    assert spec(old, "ScheduledBackup", "postgres-cluster")["method"] == "barmanObjectStore"
+    backup = spec(old, *CLUSTER)["backup"]
+    assert backup["retentionPolicy"] == "30d"
+    store = spec(new, "ObjectStore", "postgres-cluster")
+    assert store["retentionPolicy"] == "30d"
+    assert "barmanObjectStore" not in spec(new, *CLUSTER)["backup"]
+    assert spec(new, *CLUSTER)["plugins"] == [
+        {
+            "name": "barman-cloud.cloudnative-pg.io",
+            "isWALArchiver": True,
+            "parameters": {"barmanObjectName": "postgres-cluster"},
+        }
+    ]
+    assert store["configuration"] == backup["barmanObjectStore"]
+    assert store["configuration"]["data"]["encryption"] == store["configuration"]["wal"]["encryption"] == "AES256"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_alerts_and_scraping_wait_for_prometheus(rendered: Render, release: str) -> None:
+    kinds = {kind for kind, _name in rendered("postgresql", release).objects}
+    assert not kinds & {"PrometheusRule", "PodMonitor"}
+    found = rendered("postgresql", release, postgresql_monitoring=True)
+    # res-A5: the operator's own field for it goes away.
+    assert "monitoring" not in spec(found, *CLUSTER)
+    monitors = {name for kind, name in found.objects if kind == "PodMonitor"}
+    assert monitors == {"postgres-instances", "postgres-poolers", "cnpg-controller-manager"}
+    (group,) = spec(found, "PrometheusRule", "postgres-cluster")["groups"]
+    rules = {rule["alert"]: rule for rule in group["rules"]}
+    assert "< 1 and" in rules["PostgresqlCommitsWait"]["expr"]
+    metric = "barman_cloud_cloudnative_pg_io_last" if release == "2026.2" else "cnpg_collector_last"
+    assert f"{metric}_available_backup_timestamp" in rules["PostgresqlBackupOld"]["expr"]
+    assert {rule["labels"]["severity"] for rule in rules.values()} == {"critical", "warning"}
