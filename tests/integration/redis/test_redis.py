@@ -83,7 +83,7 @@ def test_redis_refuses_what_it_does_not_know(rendered: Render, tmp_path: Path) -
     """So the test above would see it."""
     config, acl = of_the_role(rendered)
     wrong = Cluster(tmp_path, config + "cluster-allow-replica-migrations no\n", acl)
-    wrong.until = lambda true, what, seconds=3: Cluster.until(true, what, 3)  # type: ignore[method-assign, misc]
+    wrong.until = lambda true, what, seconds=3: Cluster.until(true, what, 3)  # type: ignore[method-assign]
     with pytest.raises(AssertionError, match="to answer"):
         wrong.add("leader", ["zone-a"])
     assert not wrong.running
