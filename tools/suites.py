@@ -99,13 +99,24 @@ def _browser() -> str:
 
 
 def _registry() -> str:
-    absent = [name for name in ("docker-registry", "skopeo") if not shutil.which(name)]
+    absent = [name for name in ("docker-registry", "skopeo", "buildah") if not shutil.which(name)]
     return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}" if absent else ""
 
 
 def _redis() -> str:
     absent = [name for name in ("redis-server", "redis-cli", "openssl") if not shutil.which(name)]
     return f"{' and '.join(absent)} missing: apt-get install redis-server openssl" if absent else ""
+
+
+def cosign() -> str:
+    """Find cosign: $PLATFORM_COSIGN, or in $PATH."""
+    return os.environ.get("PLATFORM_COSIGN") or shutil.which("cosign") or ""
+
+
+def _cosign() -> str:
+    return _registry() or (
+        "" if cosign() else "cosign is missing: set PLATFORM_COSIGN, or install it (Debian 13 has it)"
+    )
 
 
 def openbao() -> Path | None:
@@ -148,6 +159,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "vm": _vm,
     "browser": _browser,
     "registry": _registry,
+    "cosign": _cosign,
     "vault": _vault,
     "postgresql": _postgresql,
     "redis": _redis,

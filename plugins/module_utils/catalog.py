@@ -202,7 +202,8 @@ class Catalog:
         entry = self._artifact_entry(name)
         version = self.version(name)
         arch, sha256 = self._digest(name, entry.get("sha256") or {}, arch)
-        upstream = [str(url).format(version=version, arch=arch) for url in entry["urls"]]
+        called = (entry.get("arch") or {}).get(arch, arch)
+        upstream = [str(url).format(version=version, arch=called) for url in entry["urls"]]
         filename = upstream[0].rsplit("/", 1)[1]
         layout = "/".join((name, version, arch, filename))
         urls: List[str] = []

@@ -14,13 +14,14 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 import tempfile
 import threading
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+# How registries say that they have no such image: the distribution's own words, and Harbor's.
+_ABSENT = re.compile(r"manifest unknown|name unknown|(?:artifact|repository) \S+ not found")
+_AWAY = re.compile(r"connection refused|no such host|no route to host|i/o timeout|network is unreachable")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -88,17 +92,25 @@ class Manifest:
         raise Failure(f"there is no image for {architecture}, only for {', '.join(there)}")
 
 
+class Away(Failure):
+    """The registry does not answer."""
+
+
 class Registry:
     """The few things that are asked of registries.
 
     Args:
         program: skopeo.
         timeout: seconds that one image may take.
+        environment: variables for it, over those of this process (`REGISTRY_AUTH_FILE`, `SSL_CERT_FILE`).
     """
 
-    def __init__(self, program: str = "skopeo", timeout: int = 3600) -> None:
+    def __init__(
+        self, program: str = "skopeo", timeout: int = 3600, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.program = program
         self.timeout = timeout
+        self.environment = dict(environment or {})
 
     def manifest(self, reference: str) -> Manifest:
         """The manifest or index that a reference (a tag, a digest, or both) names. Raises Failure."""
@@ -107,6 +119,27 @@ class Registry:
         if asked and found.digest != asked:
             raise Failure(f"the registry serves {found.digest} in its place")
         return found
+
+    def find(self, reference: str) -> Manifest | None:
+        """The manifest or index that a reference names; None where the registry has none. Raises Failure."""
+        try:
+            return self.manifest(reference)
+        except Failure as failure:
+            if _ABSENT.search(failure.cause):
+                return None
+            raise
+
+    def config(self, reference: str) -> dict[str, Any]:
+        """The configuration of an image, not of an index. Raises Failure."""
+        return Manifest(self._run("inspect", "--config", "--raw", f"docker://{_by_digest(reference)}")).content
+
+    def pull(self, reference: str, folder: str) -> None:
+        """Save an image, not an index, as a folder (`dir:`). Raises Failure."""
+        self._run("copy", "--quiet", "--preserve-digests", f"docker://{_by_digest(reference)}", f"dir:{folder}")
+
+    def push(self, layout: str, reference: str) -> None:
+        """Bring the image of an OCI layout, or all images of its index, to a registry, unchanged. Raises Failure."""
+        self._run("copy", "--quiet", "--all", "--preserve-digests", f"oci:{layout}", f"docker://{reference}")
 
     def archive(self, reference: str, architectures: Sequence[str], path: str) -> str:
         """Save an image as an archive (OCI layout) and return its digest.
@@ -159,11 +192,12 @@ class Registry:
         return {f"sha256:{digest_of(path)}": path for path in files}
 
     def _run(self, *arguments: str) -> bytes:
+        environment = {**os.environ, **self.environment}
         # Podman reads this variable; skopeo has only a flag for it.
-        conf = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+        conf = environment.get("CONTAINERS_REGISTRIES_CONF")
         command = [self.program, *(["--registries-conf", conf] if conf else []), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=self.timeout, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=self.timeout, check=False, env=environment)
         except OSError as error:
             raise Failure(f"{self.program}: {error.strerror}", "install skopeo on the controller") from error
         except subprocess.TimeoutExpired as error:
@@ -172,7 +206,8 @@ class Registry:
             said = done.stderr.decode(errors="replace")
             if "no space left on device" in said:
                 raise OSError(28, "No space left on device")
-            raise Failure(_cause(said))
+            cause = _cause(said)
+            raise (Away if _AWAY.search(cause) else Failure)(cause)
         return done.stdout
 
 

@@ -34,6 +34,7 @@ DECLARATIONS = [role for role in EVERY_ROLE if role not in ROLES]
 # What proves a role that has no Molecule scenario.
 PROVEN_ELSEWHERE = {
     "snapshot_copies": "molecule/etcd, whose snapshots are copied",
+    "image": "tests/integration/registry/test_images.py, with real programs and a real registry",
     "lab": "make lab and every scenario stand on it",
     "kubernetes": "tests/e2e/test_cluster.py, with a bundle",
 }

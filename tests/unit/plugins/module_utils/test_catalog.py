@@ -401,3 +401,10 @@ def test_components_are_sorted_by_wave(release: str) -> None:
     waves = [entry["wave"] for entry in components.values()]
     assert waves == sorted(waves)
     assert len(components) > 50
+
+
+def test_what_addresses_call_an_architecture() -> None:
+    trivy = catalog.load("2026.2").artifact("trivy", "x86_64")
+    assert trivy.filename.endswith("_Linux-64bit.tar.gz")
+    assert trivy.arch == "amd64"
+    assert catalog.load("2026.2").artifact("hadolint", "aarch64").filename == "hadolint-linux-arm64"
