@@ -86,7 +86,8 @@ class Artifact:
     """One file of one version for one architecture, and where to get it.
 
     ``urls`` are tried in order. From a bundle there are none: ``path`` is the file on the controller.
-    ``unpack`` is ``tar.gz``, ``zip`` or ``none``; ``strip`` leading folders are dropped from the names in an archive.
+    ``unpack`` is ``tar.gz``, ``zip``, ``deb`` or ``none``; ``strip`` leading folders are dropped from the names in an
+    archive.
     """
 
     name: str

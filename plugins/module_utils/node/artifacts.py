@@ -10,6 +10,7 @@ one before it is kept, so that a unit that does not start with the new one can g
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tarfile
@@ -36,8 +37,8 @@ class WantedArtifact:
         version: for people; what counts is `sha256`.
         urls: where it can be had, tried in order.
         sha256: of the downloaded file, in hexadecimal.
-        unpack: `tar.gz` (or another compression that Python knows), `zip`, or `none` for a single program, which
-            gets `name`.
+        unpack: `tar.gz` (or another compression that Python knows), `zip`, `deb` for the files of a Debian package,
+            which is not installed, or `none` for a single program, which gets `name`.
         strip: leading folders that are dropped from the names in an archive.
         links: paths on the node, each with the member that it is to show.
         file: on this node already, brought by Ansible (bundle); empty otherwise.
@@ -202,7 +203,7 @@ def _folders(top: str) -> List[str]:
 
 
 def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:
-    with tarfile.open(path) as archive:
+    with tarfile.open(fileobj=_files_of_package(path)) if artifact.unpack == "deb" else tarfile.open(path) as archive:
         members = []
         for member in archive.getmembers():
             member.name = _stripped(member.name, artifact.strip)
@@ -229,6 +230,18 @@ def _unpack_tar(path: str, folder: str, artifact: WantedArtifact) -> None:
     for name in links:
         if not f"{os.path.realpath(os.path.join(folder, name))}/".startswith(f"{inside}/"):
             raise _evil(artifact, f"the link {name} leads outside")
+
+
+def _files_of_package(path: str) -> io.BytesIO:
+    """The member data.tar of a Debian package, an archive of ar (deb(5)): a header of 60 bytes before each member."""
+    with open(path, "rb") as file:
+        magic, header = file.read(8), file.read(60)
+        while magic == b"!<arch>\n" and header[58:] == b"`\n" and header[48:58].strip().isdigit():
+            content = file.read(int(header[48:58]))
+            if header.startswith(b"data.tar"):
+                return io.BytesIO(content)
+            header = file.read(60 + len(content) % 2)[len(content) % 2 :]
+    raise tarfile.ReadError("it is no Debian package")
 
 
 def _unpack_zip(path: str, folder: str, artifact: WantedArtifact) -> None:

@@ -688,3 +688,45 @@ class TestAKilledRun:
             run.apply()
         assert node.read("opt/x/current/x") == "one"
         assert node.leftovers() == []
+
+
+def package(*members: tuple[bytes, bytes]) -> bytes:
+    """A Debian package with these members of its archive of ar, whose contents begin at even places."""
+    text = b"!<arch>\n"
+    for name, content in members:
+        header = name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) + b"0".ljust(6) + b"100644".ljust(8)
+        text += header + str(len(content)).encode().ljust(10) + b"`\n" + content + b"\n" * (len(content) % 2)
+    return text
+
+
+class TestPackage:
+    @pytest.mark.parametrize("name", [b"data.tar.xz", b"data.tar.xz/"])
+    @pytest.mark.parametrize("control", [b"odd", b"even"])
+    def test_gives_its_files_and_is_not_installed(
+        self, node: Node, mirror: Mirror, name: bytes, control: bytes
+    ) -> None:
+        data = archive(("./", {"type": tarfile.DIRTYPE}), ("./usr/share/x.xml", b"content"), mode="w:xz")
+        members = (b"debian-binary", b"2.0\n"), (b"control.tar.xz", control), (name, data)
+        entry = mirror.put("/x.deb", package(*members))
+        node.run(artifacts={"x": {**entry, "unpack": "deb"}})
+        assert node.read("opt/x/current/usr/share/x.xml") == "content"
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"!<arch>\n",
+            b"no package",
+            package((b"debian-binary", b"2.0\n")),
+            package((b"data.tar.xz", b"cut"))[:-1],
+        ],
+    )
+    def test_that_is_none_is_said(self, node: Node, mirror: Mirror, content: bytes) -> None:
+        entry = mirror.put("/x.deb", content)
+        with pytest.raises(Failure, match="cannot be unpacked as deb"):
+            node.run(artifacts={"x": {**entry, "unpack": "deb"}})
+
+    def test_may_write_nowhere_else(self, node: Node, mirror: Mirror) -> None:
+        entry = mirror.put("/x.deb", package((b"data.tar", archive(("../../evil", b"x"), mode="w"))))
+        with pytest.raises(Failure, match="lies outside"):
+            node.run(artifacts={"x": {**entry, "unpack": "deb"}})
