@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cis_report
-short_description: What kube-bench found on all nodes, in one report
+short_description: What kube-bench or OpenSCAP found on all nodes, in one report
 version_added: 0.1.0
 author:
   - banking.platform contributors (@banking-platform)
 description:
-  - Puts together what kube-bench found on each node, one finding a check with all nodes that it is about, and writes it
-    and the scans themselves to a folder.
+  - Puts together what a scanner found on each node, one finding a check with all nodes that it is about, and writes it
+    and the scans of kube-bench to a folder; those of OpenSCAP are in it already.
   - A check that fails is an C(error) where the benchmark scores it, else a C(warning). One that somebody has to look at
     is an C(info). A node without a scan is a C(warning).
+  - A rule of OpenSCAP that fails is an C(error) where its severity is high or medium, else a C(warning).
   - Its figures are kept in the record of the run. Runs on the controller and connects to no host.
 attributes:
   check_mode:
@@ -29,19 +30,40 @@ attributes:
     platforms: all
     description: Runs on the controller.
 options:
+  scanner:
+    description: Whose scans they are.
+    type: str
+    choices: [kube-bench, openscap]
+    default: kube-bench
   results:
-    description: Scans, each C({node, time, result}), where C(result) is kube-bench's JSON. Empty ones are left out.
+    description:
+      - Scans of kube-bench, each C({node, time, result}), where C(result) is its JSON. Empty ones are left out.
+      - Scans of OpenSCAP are the files C(openscap-<node>.xml.gz) in O(dest), XCCDF or ARF.
     type: list
     elements: dict
-    required: true
+    default: []
   nodes:
     description: The nodes that there are.
     type: list
     elements: str
     required: true
+  skipped:
+    description: Rules of OpenSCAP whose failure is accepted. They are told as C(info), with the reason.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      id:
+        description: Its name, without what all names begin with.
+        type: str
+        required: true
+      reason:
+        description: Why.
+        type: str
+        required: true
   dest:
     description:
-      - The folder to write C(cis.json) and C(kube-bench-<node>.json) to.
+      - The folder to write C(cis.json) and C(kube-bench-<node>.json), or C(hosts.json), to.
       - By default C(compliance) beside the folder of the inventory's runs.
     type: path
 """
