@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.banking.platform.plugins.module_utils.plan import Failure, Plan, Step
 from ansible_collections.banking.platform.plugins.plugin_utils import containerfile, image_layout, image_scan
@@ -40,6 +40,16 @@ _WITHOUT = {
     "scanner": "NOT scanned",
     "signer": "NOT signed",
 }
+
+
+_Known = TypeVar("_Known")
+
+
+def _known(value: _Known | None) -> _Known:
+    """What an earlier step has found out."""
+    if value is None:
+        raise AssertionError("a step came before the one that it follows from")
+    return value
 
 
 @dataclass(frozen=True)
@@ -291,8 +301,8 @@ class Image:
         self._note_platforms()
         step = self._steps["image"]
         if step.changes and self.there:
-            assert self.image is not None
-            if self.image.digest != self.there:
+            image = _known(self.image)
+            if image.digest != self.there:
                 self._refuse_another("not signed by us, and another one than comes of the same inputs here")
             else:
                 step.action = "none"
@@ -366,8 +376,8 @@ class Image:
         return image if image and image.digest == kept.get("digest") else None
 
     def _keep(self) -> None:
-        assert self.image is not None
-        kept = {"reference": self.reference, "inputs": self.inputs, "digest": self.image.digest}
+        image = _known(self.image)
+        kept = {"reference": self.reference, "inputs": self.inputs, "digest": image.digest}
         (self.folder / "inputs.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
     def _note_platforms(self) -> None:
@@ -431,26 +441,26 @@ class Image:
 
     def _push(self) -> None:
         self.tools.registry.push(str(self._pushed()), self.reference)
-        assert self.image is not None
+        image = _known(self.image)
         now = self.tools.registry.find(self.reference)
-        if now is None or now.digest != self.image.digest:
+        if now is None or now.digest != image.digest:
             has = now.digest if now else "nothing"
             raise Failure(
-                f"{self.reference}: the registry has {has} after the push of {self.image.digest}",
+                f"{self.reference}: the registry has {has} after the push of {image.digest}",
                 "see whether somebody else pushes to it, or the registry converts images",
             )
 
     def _sign(self) -> None:
-        assert self.tools.signer is not None
-        assert self.image is not None
-        self.tools.signer.sign(self._by_digest(self.image.digest))
+        signer = _known(self.tools.signer)
+        image = _known(self.image)
+        signer.sign(self._by_digest(image.digest))
 
     def _attest(self) -> None:
-        assert self.tools.signer is not None
+        signer = _known(self.tools.signer)
         for noted in self.platforms.values():
             reference = self._by_digest(noted["digest"])
-            if not self.tools.signer.attested(reference, self.settings.sbom_format):
-                self.tools.signer.attest(reference, self.settings.sbom_format, Path(noted["sbom"]["path"]))
+            if not signer.attested(reference, self.settings.sbom_format):
+                signer.attest(reference, self.settings.sbom_format, Path(noted["sbom"]["path"]))
 
     def outcome(self) -> dict[str, Any]:
         """What became of it, for the record of the run and for whoever deploys it by its digest."""

@@ -17,7 +17,10 @@ import pytest
 from ansible_collections.banking.platform.plugins.module_utils.kube.apply import Apply, Wish
 from ansible_collections.banking.platform.plugins.module_utils.kube.client import Client
 from ansible_collections.banking.platform.tests.integration.kube.cluster import Cluster
-from ansible_collections.banking.platform.tests.unit.roles.conftest import Rendered, rendered  # noqa: F401
+from ansible_collections.banking.platform.tests.unit.roles.conftest import (  # pylint: disable=unused-import
+    Rendered,
+    rendered,  # noqa: F401
+)
 from ansible_collections.banking.platform.tools.suites import CLONE, kubernetes_programs
 
 NODES = {

@@ -23,10 +23,10 @@ def put(folder: Path, node: str, text: str = SCAN) -> None:
     (folder / f"openscap-{node}.xml.gz").write_bytes(gzip.compress(text.encode()))
 
 
-def report(folder: Path, *skipped: tuple[str, str], check_mode: bool = False, nodes: list[str] = NODES) -> Any:
+def report(folder: Path, *skipped: tuple[str, str], check_mode: bool = False, nodes: Any = None) -> Any:
     arguments = {
         "scanner": "openscap",
-        "nodes": nodes,
+        "nodes": NODES if nodes is None else nodes,
         "dest": str(folder),
         "skipped": [{"id": name, "reason": reason} for name, reason in skipped],
     }

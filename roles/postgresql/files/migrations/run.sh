@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Bring databases and migrations to a server, as psql's environment (PGHOST, PGUSER, ...) names it. A second run changes nothing.
 #
 #   run.sh <folder of migrations> <database of the applications> [<database>=<owner>...]
