@@ -26,6 +26,8 @@ OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 NETWORKS = ("pods", "services", "tunnels")
 # Pods of a workload that names no selector carry this label: `<component>-<workload>`.
 WORKLOAD_LABEL = "platform.banking/workload"
+# https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
+_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -140,6 +142,7 @@ class Declaration:
     `namespace` is that of its pods. `provides` is what the component adds to the platform, in bytes: `storage`.
     `networks` are those that it makes: of `pods`, of `services`, and of the addresses that nodes have in `tunnels`.
     `ports`, `edges`, `metrics` and `backups` are for the roles that make policies, monitors and schedules of them.
+    `series` of `metrics` is a contract: what alerts, rules and dashboards may use.
     """
 
     component: str
@@ -202,7 +205,10 @@ def parse(component: str, data: Any) -> Optional[Declaration]:
         catalog=tuple(_sequence(f"{where}: catalog", data.get("catalog"))),
         ports=_sequence(f"{where}: ports", data.get("ports")),
         edges=_sequence(f"{where}: edges", data.get("edges")),
-        metrics=_sequence(f"{where}: metrics", data.get("metrics")),
+        metrics=[
+            _metric(f"{where}: metrics[{index}]", entry)
+            for index, entry in enumerate(_sequence(f"{where}: metrics", data.get("metrics")))
+        ],
         backups=_sequence(f"{where}: backups", data.get("backups")),
     )
 
@@ -306,6 +312,14 @@ def _expression(where: str, data: Any) -> Mapping[str, Any]:
         wanted = "values" if operator in ("In", "NotIn") else "no values"
         raise DeclarationError(f"{where}: {operator} takes {wanted}")
     return {"key": given["key"], "operator": operator, **({"values": values} if values else {})}
+
+
+def _metric(where: str, data: Any) -> Mapping[str, Any]:
+    given = _mapping(where, data, ["name", "port", "path", "workloads", "series"])
+    for name in _sequence(f"{where}.series", given.get("series")):
+        if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name):
+            raise DeclarationError(f"{where}.series: {name!r} is no name of a metric: write one such as `up`")
+    return given
 
 
 def _hpa(where: str, data: Any) -> Mapping[str, Any]:

@@ -186,3 +186,10 @@ def test_resources_of_a_node():
     size = resources("platform_node_size", {"cpu": 8, "memory": "32 GB", "disk": "1Ti", "pods": "110"})
     assert size == Resources(cpu=8000, memory=32 * 1000**3, disk=1024**4, pods=110)
     assert resources("platform_node_size", None) == Resources()
+
+
+def test_metrics_are_named():
+    parsed = declared(metrics=[{"name": "app", "port": 9090, "path": "/metrics", "series": ["up", "jvm:gc_seconds"]}])
+    assert parsed.metrics[0]["series"] == ["up", "jvm:gc_seconds"]
+    refused("metrics[0].series: 'a-b' is no name of a metric", metrics=[{"name": "app", "series": ["a-b"]}])
+    refused("serie", metrics=[{"name": "app", "serie": ["up"]}])
