@@ -129,6 +129,10 @@ def openbao() -> Path | None:
     return program if program and program.exists() else None
 
 
+def _falco() -> str:
+    return "" if shutil.which("falco") else "falco is missing: its rules are held to its grammar and fields only"
+
+
 def _vault() -> str:
     return "" if openbao() else "OpenBao is missing: make venv, or set PLATFORM_OPENBAO to its program"
 
@@ -160,6 +164,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "browser": _browser,
     "registry": _registry,
     "cosign": _cosign,
+    "falco": _falco,
     "vault": _vault,
     "postgresql": _postgresql,
     "redis": _redis,
