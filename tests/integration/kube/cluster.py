@@ -194,6 +194,10 @@ class Cluster:
             time.sleep(0.1)
         raise RuntimeError(f"kube-apiserver does not start:\n{self.log('kube-apiserver')[-3000:]}")
 
+    def start_scheduler(self) -> None:
+        """Start kube-scheduler: for tests that make nodes."""
+        self._run("kube-scheduler", f"--kubeconfig={self.admin}", "--leader-elect=false", "--secure-port=0")
+
     def _settled(self) -> bool:
         return all(
             self.request("GET", f"/api/v1/namespaces/{name}").status == 200 for name in ("default", "kube-system")
