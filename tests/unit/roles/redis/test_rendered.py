@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -188,3 +189,45 @@ def test_alerts_are_there_when_they_are_wanted(rendered: Render, release: str) -
     (endpoint,) = found.objects["PodMonitor", "redis"]["spec"]["podMetricsEndpoints"]
     # As the operator names the port of its exporter.
     assert endpoint["port"] == "redis-exporter"
+
+
+@each_release
+def test_backups_are_kept_apart_and_never_taken_away(rendered: Render, release: str) -> None:
+    found = rendered("redis", release)
+    claim = found.objects["PersistentVolumeClaim", "redis-backups"]
+    assert "Prune=false" in claim["metadata"]["annotations"]["argocd.argoproj.io/sync-options"]
+    pod = found.objects["CronJob", "redis-backup"]["spec"]["jobTemplate"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    declared = found.workload("backup")
+    assert pod["metadata"]["labels"].items() >= declared.selector["matchLabels"].items()
+    assert declared.requests.storage == 20 * 1024**3
+    # Of the sessions, and with the password in the environment alone.
+    assert container["command"][2:] == ["redis-sessions-leader.banking-data.svc:6379", "/backups", "24"]
+    (password,) = (item for item in container["env"] if item["name"] == "REDISCLI_AUTH")
+    assert password["valueFrom"]["secretKeyRef"]["name"] == "redis-sessions"
+    none = rendered("redis", release, redis_backup_keep=0)
+    assert not [name for _kind, name in none.objects if "backup" in name]
+    assert none.declared is not None
+    assert none.declared.backups == []
+
+
+@each_release
+@pytest.mark.parametrize("named", ["", "yesterday", "../20261127T021500Z", "20261127T021500Z/.."])
+def test_a_restore_names_a_backup(rendered: Render, release: str, named: str) -> None:
+    (said,) = rendered("redis", release, tasks="restore", redis_restore=named).refused
+    assert "nothing was changed" in said
+    assert not rendered("redis", release, tasks="restore", redis_restore="20261127T021500Z").refused
+
+
+@each_release
+def test_the_job_of_a_restore_is_what_kubernetes_takes(rendered: Render, release: str) -> None:
+    text = "{{ lookup('ansible.builtin.template', role_path ~ '/templates/restore.yml.j2') | from_yaml }}"
+    found = rendered("redis", release, redis_restore="20261127T021500Z", job=text)
+    job = found.variables["job"]
+    kubernetes_validate.validate(job, "1.28", strict=True)
+    assert job["metadata"]["name"] == "redis-restore-20261127t021500z"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["command"][3:] == ["/backups/20261127T021500Z", "/work/data"]
+    assert {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}["/backups"] is True
+    # A server with the data of one shard has the memory for it.
+    assert container["resources"]["limits"]["memory"] == "1Gi"
