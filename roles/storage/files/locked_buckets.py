@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make buckets with object lock, and keep them as they are declared.
 
-Rook's claims of buckets know no object lock (https://github.com/rook/rook/issues/17883), and a bucket gets it when it is
-made: so this runs in Ceph's image, with Python's standard library alone, and speaks S3. A second run changes nothing.
-What would weaken a lock is refused: another mode than COMPLIANCE in its place, or fewer days.
+Rook's claims of buckets know no object lock (https://github.com/rook/rook/issues/17883), and a bucket gets it when it
+is made: so this runs in Ceph's image (Python 3.6 is enough, and its standard library), and speaks S3. A second run
+changes nothing. What would weaken a lock is refused: another mode than COMPLIANCE in its place, or fewer days.
 
-Environment: ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, REGION, AUTHORITY (a file of PEM, empty for plain HTTP).
+Environment: ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, REGION, AUTHORITY (a file of PEM;
+empty for plain HTTP).
 The argument is a file of JSON: by bucket `mode`, `days`, `expire_days` (0 for never), `policy` (of S3, or null).
 """
 
+import base64
 import datetime
 import hashlib
 import hmac
@@ -78,7 +80,7 @@ class Store:
     def ask(self, method, bucket, query="", body=b"", headers=None, missing=()):
         """The answer's body, or None where its status or its code of an error is one of `missing`."""
         url = f"{self._endpoint}/{urllib.parse.quote(bucket)}" + (f"?{query}" if query else "")
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.timezone.utc)  # noqa: UP017
         sent = signed(method, url, headers or {}, body, self._credentials, now)
         request = urllib.request.Request(url, data=body or None, headers=sent, method=method)
         try:
@@ -93,7 +95,7 @@ class Store:
 
 def found(text, path):
     """The text of an element below the root, whatever its namespace; empty when it is missing."""
-    here = ElementTree.fromstring(text)
+    here = ElementTree.fromstring(text)  # noqa: S314  # of the platform's own store
     for name in path.split("/"):
         here = next((item for item in here if item.tag.rpartition("}")[2] == name), None)
         if here is None:
@@ -119,7 +121,8 @@ def lifecycle(days):
 
 
 def digests(body):
-    return {"content-md5": __import__("base64").b64encode(hashlib.md5(body).digest()).decode()}
+    """What S3 asks for beside such a body: a checksum, no protection."""
+    return {"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()}  # noqa: S324
 
 
 def keep_lock(store, name, mode, days):

@@ -120,7 +120,9 @@ rgw enable usage log = false
         self.run("ceph", "osd", "new", str(uuid.uuid4()))
         self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", self._uuid())
         self._spawn("ceph-osd", "-i", "0")
-        self._until(90, lambda: json.loads(self.run("ceph", "osd", "stat", "-f", "json"))["num_up_osds"] == 1, "the OSD")
+        self._until(
+            90, lambda: json.loads(self.run("ceph", "osd", "stat", "-f", "json"))["num_up_osds"] == 1, "the OSD"
+        )
         self._spawn("radosgw", "-n", "client.rgw")
         self._until(120, lambda: self._listens(self.port), "the gateway")
         return self
@@ -131,7 +133,9 @@ rgw enable usage log = false
 
     def user(self, name: str) -> tuple[str, str]:
         """Make a user of the gateway; its key and secret."""
-        said = self.run("radosgw-admin", "-n", "client.rgw", "user", "create", f"--uid={name}", f"--display-name={name}")
+        said = self.run(
+            "radosgw-admin", "-n", "client.rgw", "user", "create", f"--uid={name}", f"--display-name={name}"
+        )
         (keys,) = json.loads(said)["keys"]
         return keys["access_key"], keys["secret_key"]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Job of the role `storage` against a real gateway of Ceph: buckets with object lock, with the role's own policies."""
+"""The Job of the role `storage` against a real gateway of Ceph, with the role's own buckets and policies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ AUDIT, BACKUP = "platform-audit", "platform-backup-locked"
 def script() -> Any:
     path = CLONE / "roles/storage/files/locked_buckets.py"
     spec = importlib.util.spec_from_file_location("locked_buckets", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -49,11 +50,13 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
 
 @pytest.fixture(scope="module")
 def keys(ceph: Ceph) -> dict[str, tuple[str, str]]:
-    return {name: ceph.user(name) for name in ("bucket-keeper", "audit-writer", "audit-reader", "backup-writer", "stranger")}
+    return {
+        name: ceph.user(name) for name in ("bucket-keeper", "audit-writer", "audit-reader", "backup-writer", "stranger")
+    }
 
 
 @pytest.fixture
-def buckets(rendered: Callable[..., Rendered]) -> Any:  # noqa: F811
+def buckets(rendered: Callable[..., Rendered]) -> Any:
     return wanted(storage(rendered, "2024.1"))
 
 
@@ -66,7 +69,7 @@ class Speaker:
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, dict[str, str]]:
         url = f"{self._url}/{path}"
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        all_of = JOB.signed(method, url, sent, body, self._keys, datetime.datetime.now(datetime.timezone.utc))
+        all_of = JOB.signed(method, url, sent, body, self._keys, datetime.datetime.now(datetime.UTC))
         request = urllib.request.Request(url, data=body or None, headers=all_of, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -80,7 +83,12 @@ class Speaker:
 
 def run(ceph: Ceph, keys: Any, buckets: Any, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     key, secret = keys["bucket-keeper"]
-    environment = {"ENDPOINT": ceph.url, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "REGION": "us-east-1"}
+    environment = {
+        "ENDPOINT": ceph.url,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "REGION": "us-east-1",
+    }
     capsys.readouterr()
     failed = JOB.main(buckets, environment)
     out, errors = capsys.readouterr()
@@ -103,8 +111,10 @@ def test_what_is_locked_stays(ceph: Ceph, keys: Any, buckets: Any, capsys: pytes
     assert reader.ask("GET", f"{AUDIT}/batch-1?versionId={version}")[:2] == (200, "what happened")
     until = reader.ask("GET", f"{AUDIT}/batch-1?retention&versionId={version}")[1]
     assert "COMPLIANCE" in until
-    said_until = datetime.datetime.fromisoformat(JOB.found(until, "RetainUntilDate").replace("Z", "+00:00")[:19] + "+00:00")
-    left = said_until - datetime.datetime.now(datetime.timezone.utc)
+    said_until = datetime.datetime.fromisoformat(
+        JOB.found(until, "RetainUntilDate").replace("Z", "+00:00")[:19] + "+00:00"
+    )
+    left = said_until - datetime.datetime.now(datetime.UTC)
     assert 2556 <= left.days <= 2557
 
     for name in ("audit-writer", "audit-reader", "stranger", "bucket-keeper"):
@@ -119,7 +129,8 @@ def test_what_is_locked_stays(ceph: Ceph, keys: Any, buckets: Any, capsys: pytes
     # Not the policy alone: without it the lock still holds, for its owner and with all that may be said.
     assert keeper.status("DELETE", f"{AUDIT}?policy") in (200, 204)
     tried = keeper.ask("DELETE", f"{AUDIT}/batch-1?versionId={version}", x_amz_bypass_governance_retention="true")
-    assert tried[0] == 403 and "object lock" in tried[1], tried
+    assert tried[0] == 403, tried
+    assert "object lock" in tried[1], tried
     failed, said = run(ceph, keys, buckets, capsys)
     assert (failed, said) == (0, f"{AUDIT}: policy\n{BACKUP}: nothing to do\n")
     assert reader.ask("GET", f"{AUDIT}/batch-1?versionId={version}")[:2] == (200, "what happened")
@@ -131,7 +142,9 @@ def test_a_lock_is_never_made_weaker(ceph: Ceph, keys: Any, buckets: Any, capsys
         weaker = copy.deepcopy(buckets)
         weaker[AUDIT].update(change)
         failed, said = run(ceph, keys, weaker, capsys)
-        assert failed == 1 and "are less: not done" in said and f"{BACKUP}: nothing to do" in said, said
+        assert failed == 1, said
+        assert "are less: not done" in said, said
+        assert f"{BACKUP}: nothing to do" in said, said
     longer = copy.deepcopy(buckets)
     longer[BACKUP].update({"days": 36})
     assert run(ceph, keys, longer, capsys) == (0, f"{AUDIT}: nothing to do\n{BACKUP}: locked\n")
@@ -139,11 +152,14 @@ def test_a_lock_is_never_made_weaker(ceph: Ceph, keys: Any, buckets: Any, capsys
     assert run(ceph, keys, longer, capsys) == (0, f"{AUDIT}: nothing to do\n{BACKUP}: expires after 50 days\n")
 
 
-def test_a_bucket_without_a_lock_is_said(ceph: Ceph, keys: Any, buckets: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bucket_without_a_lock_is_said(
+    ceph: Ceph, keys: Any, buckets: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     keeper = Speaker(ceph.url, keys["bucket-keeper"])
     assert keeper.status("PUT", "plain") == 200
     failed, said = run(ceph, keys, {"plain": buckets[AUDIT]}, capsys)
-    assert failed == 1 and "plain is there without object lock - next:" in said
+    assert failed == 1
+    assert "plain is there without object lock - next:" in said
 
 
 def test_encryption_that_is_asked_for_is_refused_without_a_token(ceph: Ceph, keys: Any) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role `storage` between a real API server and a real OpenBao: Rook's accounts keep keys of disks there, and nobody else."""
+"""The role `storage` between a real API server and a real OpenBao: who keeps keys of disks there."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class Platform:
         # Those of Rook's chart, and a stranger beside them.
         for account in ("rook-ceph-system", "rook-ceph-osd", "rook-ceph-mgr"):
             self.cluster.post("/api/v1/namespaces/rook-ceph/serviceaccounts", {"metadata": {"name": account}})
-        self.cluster.post("/api/v1/namespaces/local-path-storage/serviceaccounts", {"metadata": {"name": "rook-ceph-osd"}})
+        self.cluster.post(
+            "/api/v1/namespaces/local-path-storage/serviceaccounts", {"metadata": {"name": "rook-ceph-osd"}}
+        )
 
     def token(self, namespace: str, account: str) -> str:
         """A token as a pod has it: for the API server."""
