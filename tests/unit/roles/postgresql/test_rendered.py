@@ -182,7 +182,8 @@ def test_backups_are_the_operators_own_or_the_plugins(rendered: Render) -> None:
         }
     ]
     assert store["configuration"] == backup["barmanObjectStore"]
-    assert store["configuration"]["data"]["encryption"] == store["configuration"]["wal"]["encryption"] == "AES256"
+    # Ceph's gateways refuse to be asked (docs/storage.md); its disks are encrypted.
+    assert not any("encryption" in store["configuration"][part] for part in ("data", "wal"))
 
 
 @pytest.mark.parametrize("release", RELEASES)
