@@ -129,6 +129,11 @@ def openbao() -> Path | None:
     return program if program and program.exists() else None
 
 
+def _ceph() -> str:
+    absent = [name for name in ("ceph-mon", "ceph-osd", "radosgw") if not shutil.which(name)]
+    return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}" if absent else ""
+
+
 def _falco() -> str:
     return "" if shutil.which("falco") else "falco is missing: its rules are held to its grammar and fields only"
 
@@ -168,6 +173,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "vault": _vault,
     "postgresql": _postgresql,
     "redis": _redis,
+    "ceph": _ceph,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -183,6 +189,7 @@ FOLDERS = {
     "tests/integration/vault": "vault",
     "tests/integration/postgresql": "postgresql",
     "tests/integration/redis": "redis",
+    "tests/integration/storage": "ceph",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }

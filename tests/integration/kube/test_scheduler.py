@@ -112,9 +112,9 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Inventory:
     folder = tmp_path_factory.mktemp("inventory")
     (folder / "read.yml").write_text(yaml.safe_dump(READ))
     written = folder / "read.json"
-    command = ["ansible-playbook", folder / "read.yml", "-i", CLONE / "inventories/prod", "-e", f"written={written}"]
+    inventory = str(CLONE / "inventories/prod")
     done = subprocess.run(
-        command,
+        ["ansible-playbook", str(folder / "read.yml"), "-i", inventory, "-e", f"written={written}"],
         capture_output=True,
         text=True,
         check=False,

@@ -7,21 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
 import uuid
 from pathlib import Path
 from typing import Any
-
-PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "ceph-authtool", "monmaptool")
-
-
-def missing() -> str:
-    """What keeps a Ceph from running here; empty for nothing."""
-    absent = [name for name in PROGRAMS if not shutil.which(name)]
-    return f"{', '.join(absent)} missing: apt-get install ceph-mon ceph-osd radosgw" if absent else ""
 
 
 def free_port() -> int:

@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.banking.platform.tests.integration.storage.ceph import Ceph, missing
+from ansible_collections.banking.platform.tests.integration.storage.ceph import Ceph
 from ansible_collections.banking.platform.tests.unit.roles.conftest import Rendered, rendered
 from ansible_collections.banking.platform.tests.unit.roles.storage.test_rendered import storage, wanted
 from ansible_collections.banking.platform.tools.suites import CLONE
 
 __all__ = ["rendered"]
-pytestmark = [pytest.mark.unit, pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=f"Ceph: {missing()}")]
 AUDIT, BACKUP = "platform-audit", "platform-backup-locked"
 
 
