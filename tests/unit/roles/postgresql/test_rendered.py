@@ -121,6 +121,8 @@ def test_poolers_open_what_preflight_counts(rendered: Render) -> None:
     parameters = spec(rendered("postgresql", "2024.1", postgresql_pool_size=31), *POOLER)["pgbouncer"]["parameters"]
     assert parameters["max_db_connections"] == parameters["default_pool_size"] == "31"
     assert parameters["max_client_conn"] == "500"
+    # What tells a pooler that its primary is gone without a word (tests/integration/postgresql/test_zone_loss.py).
+    assert {"tcp_keepidle", "tcp_user_timeout", "server_connect_timeout"} <= set(parameters)
 
 
 @pytest.mark.parametrize("release", RELEASES)
