@@ -379,7 +379,7 @@ class Instance:
         (self.data / "pg_ident.conf").write_text("local postgres postgres\n")
 
     def _synchronous(self) -> str:
-        """What the operator writes for `synchronous`: all instances by name, whose own among them counts for nothing."""
+        """What the operator writes for `synchronous`: all instances, of which the one itself counts for nothing."""
         wanted = self.zones.synchronous
         if not wanted:
             return ""
@@ -457,8 +457,8 @@ class Instance:
 
     def rows(self) -> str:
         """A digest of all that was written, and how much it is."""
-        sql = "SELECT count(*) || ' ' || coalesce(md5(string_agg(l::text, ';' ORDER BY writer, number)), '') FROM ledger l"
-        return self.ask(sql, DATABASE)
+        digest = "coalesce(md5(string_agg(l::text, ';' ORDER BY writer, number)), '')"
+        return self.ask(f"SELECT count(*) || ' ' || {digest} FROM ledger l", DATABASE)
 
     def there(self) -> set[tuple[str, int]]:
         """All that was written, by writer and number."""
