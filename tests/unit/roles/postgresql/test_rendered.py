@@ -99,6 +99,35 @@ def test_sizes_are_those_of_the_inventory_and_the_log_is_bounded(rendered: Rende
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_nobody_comes_without_tls(rendered: Render, release: str) -> None:
+@pytest.mark.parametrize(
+    ("memory", "connections", "wanted"),
+    [
+        ("6Gi", 200, ("1536MB", "4608MB", "9830kB", "256MB")),
+        ("32Gi", 200, ("8192MB", "24576MB", "52428kB", "1024MB")),
+        ("512Mi", 300, ("128MB", "384MB", "546kB", "21MB")),
+    ],
+)
+def test_one_figure_is_set_and_what_follows_fits(
+    rendered: Render, memory: str, connections: int, wanted: tuple[str, ...]
+) -> None:
+    found = rendered("postgresql", "2024.1", postgresql_memory=memory, postgresql_max_connections=connections)
+    parameters = spec(found, *CLUSTER)["postgresql"]["parameters"]
+    names = ("shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem")
+    assert tuple(parameters[name] for name in names) == wanted
+    buffers, _cache, work, maintenance = map(postgresql_size, wanted)
+    # A hash takes up to twice its work_mem, and three vacuums run.
+    assert buffers + 2 * connections * work + 3 * maintenance <= size(memory)
+
+
+def test_a_parameter_of_ones_own_stands_over_what_follows(rendered: Render) -> None:
+    found = rendered("postgresql", "2024.1", postgresql_overrides={"work_mem": "4MB", "random_page_cost": 1.1})
+    parameters = spec(found, *CLUSTER)["postgresql"]["parameters"]
+    assert (parameters["work_mem"], parameters["random_page_cost"]) == ("4MB", "1.1")
+    assert parameters["shared_buffers"] == "1536MB"
+    # Preflight holds this one against the memory, connections and pools (tests/unit/rules/test_data.py).
+    assert found.variables["postgresql_parameters"]["work_mem"] == "4MB"
+
+
     """res-B7. The operator's own last line takes passwords without it: it must not be reached."""
     found = rendered("postgresql", release)
     cluster, pgbouncer = spec(found, *CLUSTER), spec(found, *POOLER)["pgbouncer"]
