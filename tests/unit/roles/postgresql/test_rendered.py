@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.banking.platform.plugins.module_utils.quantities import size
+from ansible_collections.banking.platform.plugins.module_utils.rules.data import postgresql_size
 from ansible_collections.banking.platform.tests.unit.roles.conftest import RELEASES, Rendered
 from ansible_collections.banking.platform.tools.suites import CLONE
 
@@ -97,8 +99,6 @@ def test_sizes_are_those_of_the_inventory_and_the_log_is_bounded(rendered: Rende
     assert parameters["max_slot_wal_keep_size"] == "10240MB"
 
 
-@pytest.mark.parametrize("release", RELEASES)
-def test_nobody_comes_without_tls(rendered: Render, release: str) -> None:
 @pytest.mark.parametrize(
     ("memory", "connections", "wanted"),
     [
@@ -128,6 +128,8 @@ def test_a_parameter_of_ones_own_stands_over_what_follows(rendered: Render) -> N
     assert found.variables["postgresql_parameters"]["work_mem"] == "4MB"
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_nobody_comes_without_tls(rendered: Render, release: str) -> None:
     """res-B7. The operator's own last line takes passwords without it: it must not be reached."""
     found = rendered("postgresql", release)
     cluster, pgbouncer = spec(found, *CLUSTER), spec(found, *POOLER)["pgbouncer"]
@@ -140,10 +142,50 @@ def test_a_parameter_of_ones_own_stands_over_what_follows(rendered: Render) -> N
     assert cluster["certificates"] == {"serverTLSSecret": "postgres-server", "serverCASecret": "postgres-server"}
 
 
-def test_pgpool_is_refused_as_long_as_nothing_delivers_it(rendered: Render) -> None:
+IMAGE = "registry.example/pgpool:4.5.4@sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"postgresql_pgpool_image": "registry.example/pgpool:4.5.4"},
+        {"postgresql_pgpool_image": IMAGE, "postgresql_pgpool_roles": ["audit_reader"]},
+        {"postgresql_pgpool_image": IMAGE, "postgresql_pgpool_clients": 40},
+    ],
+)
+def test_pgpool_is_refused_without_an_image_a_password_or_room(rendered: Render, settings: dict[str, Any]) -> None:
+    """res-A21: no public image of it is maintained."""
     assert rendered("postgresql", "2024.1").refused == []
-    (refused,) = rendered("postgresql", "2024.1", postgresql_pgpool=True).refused
-    assert refused.startswith("postgresql_pgpool: pgpool-II is only declared")
+    (refused,) = rendered("postgresql", "2024.1", postgresql_pgpool=True, **settings).refused
+    assert refused.startswith("postgresql_pgpool: its image is ")
+    assert "of 200 connections" in refused
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_pgpool_holds_nothing_and_decides_nothing(rendered: Render, release: str) -> None:
+    """res-E7. A real pgpool with this configuration: tests/integration/postgresql/test_pgpool.py."""
+    off = rendered("postgresql", release)
+    assert ("Deployment", "postgres-pgpool") not in off.objects
+    found = rendered("postgresql", release, postgresql_pgpool=True, postgresql_pgpool_image=IMAGE)
+    assert found.refused == []
+    config = found.objects["ConfigMap", "postgres-pgpool"]["data"]
+    lines = dict(line.split(" = ") for line in config["pgpool.conf"].splitlines() if " = " in line)
+    for name in ("failover_on_backend_error", "use_watchdog", "auto_failback", "connection_cache"):
+        assert lines[name] == "off"
+    assert lines["health_check_period"] == "0"
+    assert lines["backend_hostname0"] == "'postgres-cluster-rw.banking-data.svc'"
+    assert lines["backend_flag0"] == "'ALWAYS_PRIMARY|DISALLOW_TO_FAILOVER'"
+    assert config["pool_hba.conf"].split() == "hostnossl all all all reject hostssl all all all scram-sha-256".split()
+    deployment = spec(found, "Deployment", "postgres-pgpool")
+    (container,) = deployment["template"]["spec"]["containers"]
+    assert container["image"] == IMAGE
+    assert deployment["replicas"] == found.workload("pgpool").replicas == 2
+    passwords = spec(found, "ExternalSecret", "postgres-pgpool")
+    assert passwords["target"]["template"]["data"]["pool_passwd"] == "banking:TEXT{{ .role_1 }}\n"
+    assert passwords["data"][0]["remoteRef"] == {"key": "database", "property": "password"}
+    assert ("Service", "postgres-pgpool") in found.objects
+    assert ("PodDisruptionBudget", "postgres-pgpool") in found.objects
 
 
 def test_poolers_open_what_preflight_counts(rendered: Render) -> None:
