@@ -273,3 +273,58 @@ def test_alerts_and_scraping_wait_for_prometheus(rendered: Render, release: str)
     metric = "barman_cloud_cloudnative_pg_io_last" if release == "2026.2" else "cnpg_collector_last"
     assert f"{metric}_available_backup_timestamp" in rules["PostgresqlBackupOld"]["expr"]
     assert {rule["labels"]["severity"] for rule in rules.values()} == {"critical", "warning"}
+
+
+REGION = {
+    "role": "secondary",
+    "secret": "postgresql/origin",
+    "store": {"bucket": "postgresql-backups", "endpoint": "https://store.first.example", "region": "first"},
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_second_region_follows_the_archive_of_the_first_until_it_is_promoted(rendered: Render, release: str) -> None:
+    found = rendered("postgresql", release, postgresql_region=REGION, postgresql_monitoring=True)
+    assert found.refused == []
+    cluster = spec(found, *CLUSTER)
+    assert cluster["replica"] == {"enabled": True, "source": "origin"}
+    assert set(cluster["bootstrap"]) == {"recovery"}
+    assert cluster["bootstrap"]["recovery"]["source"] == "origin"
+    (origin,) = cluster["externalClusters"]
+    if release == "2024.1":
+        store = origin["barmanObjectStore"]
+        assert store["serverName"] == "postgres-cluster"
+    else:
+        assert origin["plugin"]["parameters"] == {
+            "barmanObjectName": "postgres-origin",
+            "serverName": "postgres-cluster",
+        }
+        described = spec(found, "ObjectStore", "postgres-origin")
+        # What is kept there is the first region's to say.
+        assert "retentionPolicy" not in described
+        store = described["configuration"]
+    assert store["endpointURL"] == "https://store.first.example"
+    assert {store["endpointCA"]["name"], *(each["name"] for each in store["s3Credentials"].values())} == {
+        "postgres-origin"
+    }
+    keys = {each["remoteRef"]["key"] for each in spec(found, "ExternalSecret", "postgres-origin")["data"]}
+    assert keys == {"postgresql/origin"}
+    # Nothing is written to it, so nobody brings migrations, and nobody misses a primary.
+    assert not [name for kind, name in found.objects if kind in ("Job", "CronJob")]
+    rules = spec(found, "PrometheusRule", "postgres-cluster")["groups"][0]["rules"]
+    assert "PostgresqlDown" not in {rule["alert"] for rule in rules}
+
+    promoted = rendered("postgresql", release, postgresql_region={**REGION, "role": "promoted"})
+    after = spec(promoted, *CLUSTER)
+    assert after["replica"] == {"enabled": False, "source": "origin"}
+    assert {**after, "replica": None} == {**cluster, "replica": None}
+    assert [name for kind, name in promoted.objects if kind == "Job"]
+
+
+def test_a_second_region_does_not_archive_where_the_first_one_does(rendered: Render) -> None:
+    own = yaml.safe_load((CLONE / "roles/postgresql/defaults/main.yml").read_text())["postgresql_object_store"]
+    (refused,) = rendered("postgresql", "2024.1", postgresql_region={**REGION, "store": own}).refused
+    assert "where this cluster archives itself" in refused
+    first = spec(rendered("postgresql", "2024.1"), *CLUSTER)
+    assert "replica" not in first
+    assert "externalClusters" not in first
