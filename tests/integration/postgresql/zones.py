@@ -115,8 +115,8 @@ class Zones:
         """Make zones, servers and poolers."""
         remove(NAME, SUPERNET)
         self.network.make_router()
-        for zone in self.lab.zones:
-            self.network.make_zone(zone)
+        for network in self.lab.zones:
+            self.network.make_zone(network)
         for node in self.lab.nodes:
             self.network.make_node(node)
         first, *others = self.instances
