@@ -145,7 +145,21 @@ def _vault() -> str:
 def _postgresql() -> str:
     folders = sorted(Path("/usr/lib/postgresql").glob("*"))
     library = folders[-1] / "lib" / "pgaudit.so" if folders else Path("pgaudit.so")
-    return "" if library.is_file() else "pgaudit is missing: apt-get install postgresql postgresql-15-pgaudit"
+    if not library.is_file():
+        return "pgaudit is missing: apt-get install postgresql postgresql-15-pgaudit"
+    paths = os.environ.get("PATH", "") + ":/usr/sbin"
+    packages = {
+        "pgbouncer": "pgbouncer",
+        "pgpool": "pgpool2",
+        "ip": "iproute2",
+        "nft": "nftables",
+        "setpriv": "util-linux",
+        "openssl": "openssl",
+    }
+    absent = [package for program, package in packages.items() if not shutil.which(program, path=paths)]
+    if absent:
+        return f"{' and '.join(absent)} missing: apt-get install {' '.join(absent)}"
+    return "" if os.geteuid() == 0 else "zones are network namespaces, which only root makes"
 
 
 def _nightly() -> str:

@@ -29,14 +29,14 @@ def cluster(rendered: Callable[..., Rendered]) -> dict[str, Any]:
 
 
 # What a machine of tests has room for.
-SIZES = {
-    "postgresql_parameters": {
-        "max_connections": 50,
+SIZES: dict[str, Any] = {
+    "postgresql_max_connections": 50,
+    "postgresql_overrides": {
         "shared_buffers": "64MB",
         "effective_cache_size": "256MB",
         "work_mem": "4MB",
         "maintenance_work_mem": "64MB",
-    }
+    },
 }
 
 

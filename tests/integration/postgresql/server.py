@@ -24,10 +24,18 @@ class Server:
         parameters: of postgresql.conf, as the role renders them.
         hba: lines of pg_hba.conf, as the role renders them.
         libraries: that the operator would load.
+        more: parameters of the operator's own, over all others.
+        base: a base backup that it begins with, in place of no data.
     """
 
     def __init__(
-        self, folder: Path, parameters: Mapping[str, str], hba: Sequence[str], libraries: Sequence[str]
+        self,
+        folder: Path,
+        parameters: Mapping[str, str],
+        hba: Sequence[str],
+        libraries: Sequence[str],
+        more: Mapping[str, str] | None = None,
+        base: Path | None = None,
     ) -> None:
         self._bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
         self.folder, self.port = folder, free_port()
@@ -40,7 +48,11 @@ class Server:
             shutil.chown(folder, "postgres")
         (folder / "password").write_text(PASSWORD)
         (folder / "password").chmod(0o644)
-        self._call("initdb", "-D", self.data, "-U", ADMIN, f"--pwfile={folder / 'password'}", "--auth=scram-sha-256")
+        if base:
+            subprocess.run(["cp", "-a", str(base), str(self.data)], check=True)
+        else:
+            words = ("-D", self.data, "-U", ADMIN, f"--pwfile={folder / 'password'}", "--auth=scram-sha-256")
+            self._call("initdb", *words)
         self._certificate()
         own = {
             "port": str(self.port),
@@ -54,7 +66,7 @@ class Server:
             "wal_level": "logical",
             "fsync": "off",
         }
-        settings = {**parameters, **own}
+        settings = {**parameters, **own, **(more or {})}
         lines = [f"{name} = '{value}'" for name, value in settings.items()]
         (self.data / "postgresql.conf").write_text("\n".join(lines) + "\n")
         # The last line is the operator's own.
@@ -90,6 +102,12 @@ class Server:
             self._call("pg_ctl", "-D", self.data, "-w", "-l", self.folder / "log", "start")
         except AssertionError as failure:
             raise AssertionError(f"{failure}\n{self.log()}") from failure
+
+    def back_up(self, folder: Path) -> None:
+        """Make a base backup, without the log that is written meanwhile: that is in the archive."""
+        self._call(
+            "pg_basebackup", "-h", self.folder, "-p", self.port, "-U", ADMIN, "-D", folder, "-X", "none", "-c", "fast"
+        )
 
     def log(self) -> str:
         """What it has written."""

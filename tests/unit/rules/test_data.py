@@ -16,16 +16,20 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
 from ansible_collections.banking.platform.plugins.module_utils import catalog, declarations
 from ansible_collections.banking.platform.plugins.module_utils.findings import Finding
 from ansible_collections.banking.platform.plugins.module_utils.rules import data
 from ansible_collections.banking.platform.plugins.module_utils.rules.platform import RULES, Platform
+from ansible_collections.banking.platform.plugins.plugin_utils.declarations import Settings
 
 ROOT = Path(__file__).parents[3]
 ROLES = ("postgresql", "redis", "kafka", "elk", "prometheus", "tracing", "keycloak", "harbor", "banking_apps")
 LOADER = DataLoader()
+# Defaults may use filters of the collection.
+init_plugin_loader()
 
 
 @cache
@@ -45,7 +49,7 @@ def platform(environment: str = "prod", release: str = "2024.1", zones: str = "a
         nodes=(),
         groups={},
         declarations=[declaration for declaration in parsed if declaration],
-        variables={**given, **variables},
+        variables=Settings(templar, given, {"platform_release": release, **variables}),
         catalog=catalog.load(release),
         today=datetime.date(2026, 11, 23),
     )
@@ -66,10 +70,9 @@ def service(**changes: Any) -> dict[str, Any]:
     return {"banking_apps_services": [{**entry, "workload": workload}]}
 
 
-def parameters(**changes: Any) -> dict[str, Any]:
+def parameters(max_connections: int = 200, **changes: Any) -> dict[str, Any]:
     """`postgresql_parameters` with some of them changed."""
-    defaults: Mapping[str, Any] = content("roles/postgresql/defaults/main.yml")["postgresql_parameters"]
-    return {"postgresql_parameters": {**defaults, **changes}}
+    return {"postgresql_max_connections": max_connections, "postgresql_overrides": changes}
 
 
 def harbor(**changes: Any) -> dict[str, Any]:
@@ -90,8 +93,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("sampling", {"tracing_sampling": 100}, "error", ["100 is no share", "set it to 1"]),
     ("log-retention-disk", {"elk_data_disk": "50Gi", "zones": "a"}, "error", ["6 data nodes x 50Gi x 85% = 255Gi"]),
     ("units", {"postgresql_memory": "8 Gigs"}, "error", ["'8 Gigs' is no amount of bytes", "such as 512Mi"]),
-    ("units", parameters(work_mem="64 Megs"), "error", ["'64 Megs' is no amount of memory", "64MB"]),
-    ("units", parameters(work_mem=65536), "error", ["65536 is no amount of memory"]),
+    (
+        "units",
+        {"postgresql_parameters": {"work_mem": "64 Megs"}},
+        "error",
+        ["'64 Megs' is no amount of memory", "64MB"],
+    ),
+    ("units", {"postgresql_parameters": {"work_mem": 65536}}, "error", ["65536 is no amount of memory"]),
     ("units", retention(app={"daily": "1Gi", "hot": "14 days", "archive": "0d"}), "error", ["'14 days' is no span"]),
     ("units", {"kafka_brokers": "three"}, "error", ["'three' is no number"]),
     ("units", {"kafka_brokers": True}, "error", ["True is no number"]),

@@ -212,7 +212,7 @@ def test_it_comes_after_its_database_and_takes_no_more_connections_than_are_left
     database = yaml.safe_load((CLONE / "roles" / "postgresql" / "meta" / "platform.yml").read_text())
     assert found.declared.wave > database["wave"]  # type: ignore[union-attr]
     server, people = defaults("postgresql"), defaults("keycloak")
-    left = server["postgresql_parameters"]["max_connections"] - RESERVED_CONNECTIONS - server["postgresql_instances"]
+    left = server["postgresql_max_connections"] - RESERVED_CONNECTIONS - server["postgresql_instances"]
     left -= server["postgresql_poolers"] * server["postgresql_pool_size"]
     left -= people["keycloak_instances"] * people["keycloak_pool_size"]
     pods = sum(found.workload(name).replicas for name in ("core", "jobservice", "exporter"))

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.banking.platform.plugins.module_utils.quantities import size
+from ansible_collections.banking.platform.plugins.module_utils.rules.data import postgresql_size
 from ansible_collections.banking.platform.tests.unit.roles.conftest import RELEASES, Rendered
 from ansible_collections.banking.platform.tools.suites import CLONE
 
@@ -97,6 +99,35 @@ def test_sizes_are_those_of_the_inventory_and_the_log_is_bounded(rendered: Rende
     assert parameters["max_slot_wal_keep_size"] == "10240MB"
 
 
+@pytest.mark.parametrize(
+    ("memory", "connections", "wanted"),
+    [
+        ("6Gi", 200, ("1536MB", "4608MB", "9830kB", "256MB")),
+        ("32Gi", 200, ("8192MB", "24576MB", "52428kB", "1024MB")),
+        ("512Mi", 300, ("128MB", "384MB", "546kB", "21MB")),
+    ],
+)
+def test_one_figure_is_set_and_what_follows_fits(
+    rendered: Render, memory: str, connections: int, wanted: tuple[str, ...]
+) -> None:
+    found = rendered("postgresql", "2024.1", postgresql_memory=memory, postgresql_max_connections=connections)
+    parameters = spec(found, *CLUSTER)["postgresql"]["parameters"]
+    names = ("shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem")
+    assert tuple(parameters[name] for name in names) == wanted
+    buffers, _cache, work, maintenance = map(postgresql_size, wanted)
+    # A hash takes up to twice its work_mem, and three vacuums run.
+    assert buffers + 2 * connections * work + 3 * maintenance <= size(memory)
+
+
+def test_a_parameter_of_ones_own_stands_over_what_follows(rendered: Render) -> None:
+    found = rendered("postgresql", "2024.1", postgresql_overrides={"work_mem": "4MB", "random_page_cost": 1.1})
+    parameters = spec(found, *CLUSTER)["postgresql"]["parameters"]
+    assert (parameters["work_mem"], parameters["random_page_cost"]) == ("4MB", "1.1")
+    assert parameters["shared_buffers"] == "1536MB"
+    # Preflight holds this one against the memory, connections and pools (tests/unit/rules/test_data.py).
+    assert found.variables["postgresql_parameters"]["work_mem"] == "4MB"
+
+
 @pytest.mark.parametrize("release", RELEASES)
 def test_nobody_comes_without_tls(rendered: Render, release: str) -> None:
     """res-B7. The operator's own last line takes passwords without it: it must not be reached."""
@@ -111,16 +142,58 @@ def test_nobody_comes_without_tls(rendered: Render, release: str) -> None:
     assert cluster["certificates"] == {"serverTLSSecret": "postgres-server", "serverCASecret": "postgres-server"}
 
 
-def test_pgpool_is_refused_as_long_as_nothing_delivers_it(rendered: Render) -> None:
+IMAGE = "registry.example/pgpool:4.5.4@sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"postgresql_pgpool_image": "registry.example/pgpool:4.5.4"},
+        {"postgresql_pgpool_image": IMAGE, "postgresql_pgpool_roles": ["audit_reader"]},
+        {"postgresql_pgpool_image": IMAGE, "postgresql_pgpool_clients": 40},
+    ],
+)
+def test_pgpool_is_refused_without_an_image_a_password_or_room(rendered: Render, settings: dict[str, Any]) -> None:
+    """res-A21: no public image of it is maintained."""
     assert rendered("postgresql", "2024.1").refused == []
-    (refused,) = rendered("postgresql", "2024.1", postgresql_pgpool=True).refused
-    assert refused.startswith("postgresql_pgpool: pgpool-II is only declared")
+    (refused,) = rendered("postgresql", "2024.1", postgresql_pgpool=True, **settings).refused
+    assert refused.startswith("postgresql_pgpool: its image is ")
+    assert "of 200 connections" in refused
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_pgpool_holds_nothing_and_decides_nothing(rendered: Render, release: str) -> None:
+    """res-E7. A real pgpool with this configuration: tests/integration/postgresql/test_pgpool.py."""
+    off = rendered("postgresql", release)
+    assert ("Deployment", "postgres-pgpool") not in off.objects
+    found = rendered("postgresql", release, postgresql_pgpool=True, postgresql_pgpool_image=IMAGE)
+    assert found.refused == []
+    config = found.objects["ConfigMap", "postgres-pgpool"]["data"]
+    lines = dict(line.split(" = ") for line in config["pgpool.conf"].splitlines() if " = " in line)
+    for name in ("failover_on_backend_error", "use_watchdog", "auto_failback", "connection_cache"):
+        assert lines[name] == "off"
+    assert lines["health_check_period"] == "0"
+    assert lines["backend_hostname0"] == "'postgres-cluster-rw.banking-data.svc'"
+    assert lines["backend_flag0"] == "'ALWAYS_PRIMARY|DISALLOW_TO_FAILOVER'"
+    assert config["pool_hba.conf"].split() == "hostnossl all all all reject hostssl all all all scram-sha-256".split()
+    deployment = spec(found, "Deployment", "postgres-pgpool")
+    (container,) = deployment["template"]["spec"]["containers"]
+    assert container["image"] == IMAGE
+    assert deployment["replicas"] == found.workload("pgpool").replicas == 2
+    passwords = spec(found, "ExternalSecret", "postgres-pgpool")
+    assert passwords["target"]["template"]["data"]["pool_passwd"] == "banking:TEXT{{ .role_1 }}\n"
+    assert passwords["data"][0]["remoteRef"] == {"key": "database", "property": "password"}
+    assert ("Service", "postgres-pgpool") in found.objects
+    assert ("PodDisruptionBudget", "postgres-pgpool") in found.objects
 
 
 def test_poolers_open_what_preflight_counts(rendered: Render) -> None:
     parameters = spec(rendered("postgresql", "2024.1", postgresql_pool_size=31), *POOLER)["pgbouncer"]["parameters"]
     assert parameters["max_db_connections"] == parameters["default_pool_size"] == "31"
     assert parameters["max_client_conn"] == "500"
+    # What tells a pooler that its primary is gone without a word (tests/integration/postgresql/test_zone_loss.py).
+    assert {"tcp_keepidle", "tcp_user_timeout", "server_connect_timeout"} <= set(parameters)
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -201,3 +274,58 @@ def test_alerts_and_scraping_wait_for_prometheus(rendered: Render, release: str)
     metric = "barman_cloud_cloudnative_pg_io_last" if release == "2026.2" else "cnpg_collector_last"
     assert f"{metric}_available_backup_timestamp" in rules["PostgresqlBackupOld"]["expr"]
     assert {rule["labels"]["severity"] for rule in rules.values()} == {"critical", "warning"}
+
+
+REGION = {
+    "role": "secondary",
+    "secret": "postgresql/origin",
+    "store": {"bucket": "postgresql-backups", "endpoint": "https://store.first.example", "region": "first"},
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_second_region_follows_the_archive_of_the_first_until_it_is_promoted(rendered: Render, release: str) -> None:
+    found = rendered("postgresql", release, postgresql_region=REGION, postgresql_monitoring=True)
+    assert found.refused == []
+    cluster = spec(found, *CLUSTER)
+    assert cluster["replica"] == {"enabled": True, "source": "origin"}
+    assert set(cluster["bootstrap"]) == {"recovery"}
+    assert cluster["bootstrap"]["recovery"]["source"] == "origin"
+    (origin,) = cluster["externalClusters"]
+    if release == "2024.1":
+        store = origin["barmanObjectStore"]
+        assert store["serverName"] == "postgres-cluster"
+    else:
+        assert origin["plugin"]["parameters"] == {
+            "barmanObjectName": "postgres-origin",
+            "serverName": "postgres-cluster",
+        }
+        described = spec(found, "ObjectStore", "postgres-origin")
+        # What is kept there is the first region's to say.
+        assert "retentionPolicy" not in described
+        store = described["configuration"]
+    assert store["endpointURL"] == "https://store.first.example"
+    assert {store["endpointCA"]["name"], *(each["name"] for each in store["s3Credentials"].values())} == {
+        "postgres-origin"
+    }
+    keys = {each["remoteRef"]["key"] for each in spec(found, "ExternalSecret", "postgres-origin")["data"]}
+    assert keys == {"postgresql/origin"}
+    # Nothing is written to it, so nobody brings migrations, and nobody misses a primary.
+    assert not [name for kind, name in found.objects if kind in ("Job", "CronJob")]
+    rules = spec(found, "PrometheusRule", "postgres-cluster")["groups"][0]["rules"]
+    assert "PostgresqlDown" not in {rule["alert"] for rule in rules}
+
+    promoted = rendered("postgresql", release, postgresql_region={**REGION, "role": "promoted"})
+    after = spec(promoted, *CLUSTER)
+    assert after["replica"] == {"enabled": False, "source": "origin"}
+    assert {**after, "replica": None} == {**cluster, "replica": None}
+    assert [name for kind, name in promoted.objects if kind == "Job"]
+
+
+def test_a_second_region_does_not_archive_where_the_first_one_does(rendered: Render) -> None:
+    own = yaml.safe_load((CLONE / "roles/postgresql/defaults/main.yml").read_text())["postgresql_object_store"]
+    (refused,) = rendered("postgresql", "2024.1", postgresql_region={**REGION, "store": own}).refused
+    assert "where this cluster archives itself" in refused
+    first = spec(rendered("postgresql", "2024.1"), *CLUSTER)
+    assert "replica" not in first
+    assert "externalClusters" not in first
