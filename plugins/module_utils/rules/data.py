@@ -722,16 +722,312 @@ def kafka_min_in_sync(platform: Platform) -> Iterator[Finding]:
 
 @rule("kafka-plain-listener")
 def kafka_plain_listener(platform: Platform) -> Iterator[Finding]:
-    """res-B7: everything is encrypted, or it is not."""
-    if platform.enabled("kafka") and platform.variables.get("kafka_plain_listener") is True:
-        yield Finding(
-            "error" if _production(platform) else "warning",
-            "kafka",
-            "kafka_plain_listener",
-            "records and passwords go over port 9092 in clear",
-            "set it to false; clients use port 9093 with TLS",
-            "kafka-plain-listener",
+    """res-B7: everything is encrypted, or it is not. Where somebody logs in by a password, it never goes in clear."""
+    if not platform.enabled("kafka") or platform.variables.get("kafka_plain_listener") is not True:
+        return
+    passwords = [name for name, user in _entries(platform, "kafka_users") if user.get("authentication") != "tls"]
+    yield Finding(
+        "error" if _production(platform) or passwords else "warning",
+        "kafka",
+        "kafka_plain_listener",
+        f"records and passwords{_of(passwords)} go over port 9092 in clear",
+        "set it to false; clients use port 9093 with TLS",
+        "kafka-plain-listener",
+    )
+
+
+# What a topic may be set to, by Kafka's names: in both releases, in the older, in the later one. Sources: docs/kafka.md
+_KAFKA_TOPIC = frozenset(
+    "cleanup.policy compression.type delete.retention.ms file.delete.delay.ms flush.messages flush.ms "
+    "follower.replication.throttled.replicas index.interval.bytes leader.replication.throttled.replicas "
+    "max.compaction.lag.ms max.message.bytes message.timestamp.type min.cleanable.dirty.ratio min.compaction.lag.ms "
+    "min.insync.replicas preallocate retention.bytes retention.ms segment.bytes segment.index.bytes segment.jitter.ms "
+    "segment.ms unclean.leader.election.enable".split()
+)
+_KAFKA_TOPIC_3 = frozenset(
+    "message.downconversion.enable message.format.version message.timestamp.difference.max.ms".split()
+)
+_KAFKA_TOPIC_4 = frozenset(
+    "compression.gzip.level compression.lz4.level compression.zstd.level local.retention.bytes local.retention.ms "
+    "message.timestamp.after.max.ms message.timestamp.before.max.ms remote.log.copy.disable "
+    "remote.log.delete.on.disable remote.storage.enable".split()
+)
+# Settings that have a place of their own in a topic.
+_KAFKA_TOPIC_OWN = {"min.insync.replicas": "min_in_sync", "retention.ms": "retention"}
+_KAFKA_TOPIC_KEYS = ("partitions", "replicas", "min_in_sync", "retention", "config")
+_KAFKA_USER_KEYS = ("authentication", "writes", "reads", "groups", "transactions", "acls", "quotas")
+_KAFKA_QUOTAS = ("producerByteRate", "consumerByteRate", "requestPercentage", "controllerMutationRate")
+_KAFKA_CONNECTOR_KEYS = ("kind", "class", "tasks", "topics", "config", "dead_letters")
+_KAFKA_MIRROR_KEYS = ("source", "target", "bootstrap", "user", "secret", "networks", "topics", "groups")
+# Prefixes of settings that Strimzi makes itself, and drops when they are given: KafkaClusterSpec at 0.39.0 and 1.2.0.
+_KAFKA_STRIMZI = (
+    "listeners advertised. broker. listener. host.name port inter.broker.listener.name sasl. ssl. security. password. "
+    "log.dir zookeeper.connect zookeeper.set.acl zookeeper.ssl zookeeper.clientCnxnSocket authorizer. super.user "
+    "node.id process.roles controller. metadata.log.dir"
+).split()
+_KAFKA_STRIMZI_LEAVES = (
+    "zookeeper.connection.timeout.ms sasl.server.max.receive.size ssl.cipher.suites ssl.protocol ssl.enabled.protocols "
+    "ssl.secure.random.implementation controller.quorum.election.backoff.max.ms controller.quorum.election.timeout.ms "
+    "controller.quorum.fetch.timeout.ms"
+).split()
+# Names of values that are secret, and how one is named instead.
+_SECRET = re.compile(r"(^|[._-])(password|passwd|secret|token|credentials?|passphrase|jaas[._]config)([._-](?!id$)|$)")
+_REFERENCE = re.compile(r"\$\{[^}]+\}")
+# Passwords within addresses.
+_INLINE = re.compile(r"://[^/\s:@]+:[^/\s@$]+@|[?&;]password=[^$]", re.IGNORECASE)
+# The classes that Kafka itself brings to Connect.
+_KAFKA_OWN_CLASSES = "org.apache.kafka.connect.mirror."
+
+
+def _entries(platform: Platform, name: str) -> List[Tuple[str, Mapping[str, Any]]]:
+    """The entries of a setting that maps names to mappings; what is none of that is an empty one."""
+    value = platform.variables.get(name)
+    found = value if isinstance(value, Mapping) else {}
+    return [(str(key), entry if isinstance(entry, Mapping) else {}) for key, entry in found.items()]
+
+
+def _of(names: List[str]) -> str:
+    return f" of {', '.join(sorted(names))}" if names else ""
+
+
+def _whole(value: Any) -> Optional[int]:
+    """A whole number from 1 on, else None."""
+    text = str(value).strip()
+    return int(text) if text.isdecimal() and int(text) > 0 and not isinstance(value, bool) else None
+
+
+def _kafka_finding(rule_name: str, where: str, cause: str, step: str, severity: str = "error") -> Finding:
+    return Finding(severity, "kafka", where, cause, step, rule_name)
+
+
+def _unknown_keys(rule_name: str, where: str, entry: Mapping[str, Any], known: Tuple[str, ...]) -> Iterator[Finding]:
+    for key in entry:
+        if key not in known:
+            yield _kafka_finding(rule_name, f"{where}.{key}", "nothing reads it", nearest(str(key), known))
+
+
+@rule("kafka-topics")
+def kafka_topics(platform: Platform) -> Iterator[Finding]:
+    """A topic that Kafka would not make, or that would not outlive a zone."""
+    sizes = _read(platform, "kafka_brokers", "kafka_replication_factor", "kafka_min_in_sync")
+    if not sizes:
+        return
+    brokers, default_copies, default_minimum = (int(size) for size in sizes)
+    known = _KAFKA_TOPIC | (_KAFKA_TOPIC_3 if platform.catalog.version("strimzi").startswith("0.") else _KAFKA_TOPIC_4)
+    objects: Dict[str, str] = {}
+    for name, topic in _entries(platform, "kafka_topics"):
+        where = f"kafka_topics.{name}"
+        yield from _unknown_keys("kafka-topics", where, topic, _KAFKA_TOPIC_KEYS)
+        told = objects.setdefault(name.lower().replace("_", "-"), name)
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,247}[A-Za-z0-9])?", name) or told != name:
+            cause = f"its object would have the name of that of {told}" if told != name else "it is no name for a topic"
+            yield _kafka_finding(
+                "kafka-topics", where, cause, "take letters, digits, '.', '-' and '_', differently from others"
+            )
+        copies, minimum = (
+            _whole(topic.get(key, default))
+            for key, default in (("replicas", default_copies), ("min_in_sync", default_minimum))
         )
+        for key, value in (
+            ("partitions", _whole(topic.get("partitions"))),
+            ("replicas", copies),
+            ("min_in_sync", minimum),
+        ):
+            if value is None:
+                yield _kafka_finding(
+                    "kafka-topics", f"{where}.{key}", f"{topic.get(key)!r} is no number", "set it to 1 or more"
+                )
+        if copies and minimum:
+            if copies > brokers:
+                yield _kafka_finding(
+                    "kafka-topics",
+                    f"{where}.replicas",
+                    f"{copies} copies on {brokers} brokers: it could not be made",
+                    f"set it to {brokers} or less, or kafka_brokers to {copies}",
+                )
+            elif minimum >= copies and (copies > 1 or _production(platform)):
+                yield _kafka_finding(
+                    "kafka-topics",
+                    f"{where}.min_in_sync",
+                    f"{minimum} of {copies} copies must be in sync: losing one broker stops its writers",
+                    f"set it to {copies - 1}" if copies > 2 else "set replicas to 3 and this to 2",
+                )
+            elif minimum < 2 and copies > 1 and _production(platform):
+                yield _kafka_finding(
+                    "kafka-topics",
+                    f"{where}.min_in_sync",
+                    "1 copy in sync is enough: a record that was acknowledged is lost with its one broker",
+                    "set it to 2",
+                )
+        retention = str(topic.get("retention", "forever"))
+        if retention != "forever" and not re.fullmatch(r"[0-9]+(ms|s|min|h|d|w|y)", retention):
+            yield _kafka_finding(
+                "kafka-topics",
+                f"{where}.retention",
+                f"{retention!r} is no span of time",
+                "write it such as 7d, or forever",
+            )
+        config = topic.get("config")
+        for key in config if isinstance(config, Mapping) else ():
+            if key in _KAFKA_TOPIC_OWN:
+                step = f"say it as {_KAFKA_TOPIC_OWN[key]} of the topic"
+                yield _kafka_finding("kafka-topics", f"{where}.config.{key}", "it has a place of its own", step)
+            elif key not in known:
+                cause = "this release's Kafka has no such setting of a topic"
+                yield _kafka_finding("kafka-topics", f"{where}.config.{key}", cause, nearest(str(key), known))
+
+
+def _kafka_missing(platform: Platform, names: Any) -> List[str]:
+    """Topics that are named and not there. A name that ends with * is a prefix."""
+    there = [name for name, _topic in _entries(platform, "kafka_topics")]
+    return [
+        str(name)
+        for name in (names if isinstance(names, list) else [])
+        if not any(topic.startswith(str(name)[:-1]) if str(name).endswith("*") else topic == name for topic in there)
+    ]
+
+
+@rule("kafka-users")
+def kafka_users(platform: Platform) -> Iterator[Finding]:
+    """Who may do nothing, or under a name that cannot be."""
+    for name, user in _entries(platform, "kafka_users") if platform.enabled("kafka") else []:
+        where = f"kafka_users.{name}"
+        known = (
+            *_KAFKA_USER_KEYS,
+            *(key for key in user if _SECRET.search(str(key))),
+        )  # those are kafka-secrets' matter
+        yield from _unknown_keys("kafka-users", where, user, known)
+        if user.get("authentication") not in ("scram-sha-512", "tls"):
+            cause = f"{user.get('authentication')!r} is no way to log in"
+            step = "set authentication to scram-sha-512 (a password from Vault) or tls (a certificate)"
+            yield _kafka_finding("kafka-users", where, cause, step)
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", name) or name.startswith("kafka-"):
+            cause = (
+                "names with kafka- are the platform's own"
+                if name.startswith("kafka-")
+                else "no object can have it as name"
+            )
+            yield _kafka_finding("kafka-users", where, cause, "take small letters, digits and '-', beginning otherwise")
+        quotas = user.get("quotas")
+        if isinstance(quotas, Mapping):
+            yield from _unknown_keys("kafka-users", f"{where}.quotas", quotas, _KAFKA_QUOTAS)
+        for key in ("writes", "reads"):
+            for topic in _kafka_missing(platform, user.get(key)):
+                step = nearest(topic, [one for one, _topic in _entries(platform, "kafka_topics")])
+                yield _kafka_finding("kafka-users", f"{where}.{key}", f"there is no topic {topic!r}", step)
+
+
+def _secrets(entry: Any, where: str) -> Iterator[str]:
+    """Paths of values that are secrets by their names, and not named as references."""
+    for key, value in entry.items() if isinstance(entry, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _secrets(value, f"{where}.{key}")
+            continue
+        named = _SECRET.search(str(key).lower()) and value not in (None, "") and not _REFERENCE.search(str(value))
+        if named or _INLINE.search(str(value)):
+            yield f"{where}.{key}"
+
+
+@rule("kafka-secrets")
+def kafka_secrets(platform: Platform) -> Iterator[Finding]:
+    """A password in the inventory would be in Git, in trees and in objects that anyone may read."""
+    if not platform.enabled("kafka"):
+        return
+    mirror = platform.variables.get("kafka_mirror")
+    # `secret` of a mirror is a path in Vault.
+    mirrored = {key: value for key, value in mirror.items() if key != "secret"} if isinstance(mirror, Mapping) else {}
+    paths = [
+        path
+        for name in ("kafka_users", "kafka_connectors", "kafka_config")
+        for path in _secrets(platform.variables.get(name), name)
+    ]
+    for path in [*paths, *_secrets(mirrored, "kafka_mirror")]:
+        step = "put it into Vault below kafka_secrets.path, and "
+        if path.startswith("kafka_connectors"):
+            step += "name it by kafka_connect_secrets and ${secrets:banking-data/<name>:<key>}"
+        else:
+            step += "leave it out here: it is read from there"
+        yield _kafka_finding("kafka-secrets", path, "a secret stands in the inventory", step)
+
+
+@rule("kafka-config")
+def kafka_config(platform: Platform) -> Iterator[Finding]:
+    """What the operator would drop with no more than a line in its log."""
+    config = platform.variables.get("kafka_config")
+    for key in config if platform.enabled("kafka") and isinstance(config, Mapping) else ():
+        name = str(key)
+        if name.startswith(tuple(_KAFKA_STRIMZI)) and not name.startswith(tuple(_KAFKA_STRIMZI_LEAVES)):
+            cause = "the operator makes this setting itself and drops what is given"
+            yield _kafka_finding("kafka-config", f"kafka_config.{name}", cause, "leave it out")
+
+
+@rule("kafka-connectors")
+def kafka_connectors(platform: Platform) -> Iterator[Finding]:
+    """What Connect cannot run, or where dead letters would be lost (res-A15)."""
+    image = str(platform.variables.get("kafka_connect_image") or "")
+    for name, connector in _entries(platform, "kafka_connectors") if platform.enabled("kafka") else []:
+        where = f"kafka_connectors.{name}"
+        yield from _unknown_keys("kafka-connectors", where, connector, _KAFKA_CONNECTOR_KEYS)
+        kind, plugin = connector.get("kind"), str(connector.get("class") or "")
+        if kind not in ("source", "sink"):
+            yield _kafka_finding(
+                "kafka-connectors", f"{where}.kind", f"{kind!r} is no kind of connector", "set it to source or sink"
+            )
+        if not plugin:
+            yield _kafka_finding(
+                "kafka-connectors", f"{where}.class", "there is no class", "name that of the plugin in the image"
+            )
+        elif not image and not plugin.startswith(_KAFKA_OWN_CLASSES):
+            yield _kafka_finding(
+                "kafka-connectors",
+                f"{where}.class",
+                f"no image of the catalog has {plugin}: Strimzi's has no connectors but those of MirrorMaker",
+                "build one with the plugin by playbooks/image.yml (docs/kafka.md, Connect), and name it in "
+                "kafka_connect_image",
+            )
+        if connector.get("dead_letters") and kind == "source":
+            yield _kafka_finding(
+                "kafka-connectors",
+                f"{where}.dead_letters",
+                "Kafka Connect puts records of sinks aside, of sources it does not",
+                "leave it out, and let the consumer have a topic for retries (docs/kafka.md, Dead letters)",
+            )
+        if not connector.get("topics"):
+            step = "name what it writes or reads: its user may touch nothing else"
+            yield _kafka_finding("kafka-connectors", f"{where}.topics", "there are none", step)
+        letters = [connector["dead_letters"]] if connector.get("dead_letters") else []
+        there = [one for one, _topic in _entries(platform, "kafka_topics")]
+        for topic in _kafka_missing(platform, [*(connector.get("topics") or []), *letters]):
+            step = f"{nearest(topic, there)}; or add it to kafka_topics"
+            yield _kafka_finding("kafka-connectors", where, f"there is no topic {topic!r}", step)
+    if platform.enabled("kafka") and image and "@sha256:" not in image:
+        cause = f"{image!r} has no digest: a tag may be moved to another image"
+        step = "name it by digest, as playbooks/image.yml prints it"
+        severity = "error" if _production(platform) else "warning"
+        yield _kafka_finding("kafka-connectors", "kafka_connect_image", cause, step, severity)
+
+
+@rule("kafka-mirror")
+def kafka_mirror(platform: Platform) -> Iterator[Finding]:
+    """A mirror that does not say from where, as whom, or over which networks."""
+    mirror = platform.variables.get("kafka_mirror")
+    if not platform.enabled("kafka") or not isinstance(mirror, Mapping) or not mirror:
+        return
+    known = (*_KAFKA_MIRROR_KEYS, *(key for key in mirror if _SECRET.search(str(key))))
+    yield from _unknown_keys("kafka-mirror", "kafka_mirror", mirror, known)
+    for key in _KAFKA_MIRROR_KEYS[:6]:
+        if not mirror.get(key):
+            yield _kafka_finding(
+                "kafka-mirror", f"kafka_mirror.{key}", "it is not said", "see roles/kafka/defaults/main.yml"
+            )
+    if mirror.get("bootstrap") and not re.fullmatch(r"[^:,\s]+:[0-9]{1,5}", str(mirror["bootstrap"])):
+        cause = f"{mirror['bootstrap']!r} is no <host>:<port>"
+        yield _kafka_finding(
+            "kafka-mirror", "kafka_mirror.bootstrap", cause, "name the other region's bootstrap and port"
+        )
+    if mirror.get("source") and mirror.get("source") == mirror.get("target"):
+        cause = "it is the name of this region, too"
+        yield _kafka_finding("kafka-mirror", "kafka_mirror.source", cause, "give each region a name of its own")
 
 
 # --- Observability ----------------------------------------------------------------------------------------------------

@@ -80,6 +80,36 @@ def harbor(**changes: Any) -> dict[str, Any]:
     return {"harbor_database": {**content("roles/harbor/defaults/main.yml")["harbor_database"], **changes}}
 
 
+def topic(**changes: Any) -> dict[str, Any]:
+    """`kafka_topics` of one topic with these attributes."""
+    return {"kafka_topics": {"events": {"partitions": 3, **changes}}}
+
+
+def user(**changes: Any) -> dict[str, Any]:
+    """`kafka_users` of one user, and the topic `events`."""
+    return {**topic(), "kafka_users": {"cards": {"authentication": "scram-sha-512", **changes}}}
+
+
+def connector(**changes: Any) -> dict[str, Any]:
+    """`kafka_connectors` of one that reads changes of a database, in an image that has it."""
+    entry = {"kind": "source", "class": "io.debezium.connector.postgresql.PostgresConnector", "topics": ["events"]}
+    image = "harbor.example/connect:1.0.0@sha256:" + "0" * 64
+    return {**topic(), "kafka_connect_image": image, "kafka_connectors": {"accounts": {**entry, **changes}}}
+
+
+def mirror(**changes: Any) -> dict[str, Any]:
+    """`kafka_mirror` with some of it changed."""
+    told = {
+        "source": "there",
+        "target": "here",
+        "bootstrap": "kafka.example.org:9093",
+        "user": "mirror",
+        "secret": "there",
+        "networks": ["198.51.100.0/24"],
+    }
+    return {"kafka_mirror": {**told, **changes}}
+
+
 def retention(**classes: Any) -> dict[str, Any]:
     """`elk_retention` with some classes changed; None takes one out."""
     merged = {**content("roles/elk/defaults/main.yml")["elk_retention"], **classes}
@@ -180,6 +210,81 @@ REFUSED: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("kafka-min-in-sync", {"kafka_min_in_sync": 3}, "error", ["3 of 3 copies must be in sync", "set it to 2"]),
     ("kafka-min-in-sync", {"kafka_min_in_sync": 1}, "error", ["1 copy in sync is enough", "set it to 2"]),
     ("kafka-plain-listener", {"kafka_plain_listener": True}, "error", ["port 9092 in clear", "9093"]),
+    # Nowhere may passwords go there.
+    (
+        "kafka-plain-listener",
+        {"environment": "staging", "kafka_plain_listener": True},
+        "error",
+        ["passwords of banking-apps", "port 9092"],
+    ),
+    (
+        "kafka-plain-listener",
+        {"environment": "staging", "kafka_plain_listener": True, "kafka_users": {"cards": {"authentication": "tls"}}},
+        "warning",
+        ["port 9092 in clear"],
+    ),
+    ("kafka-topics", topic(replicas=4), "error", ["4 copies on 3 brokers", "kafka_brokers to 4"]),
+    ("kafka-topics", topic(min_in_sync=3), "error", ["3 of 3 copies must be in sync", "set it to 2"]),
+    ("kafka-topics", topic(replicas=2), "error", ["2 of 2 copies", "set replicas to 3 and this to 2"]),
+    ("kafka-topics", topic(min_in_sync=1), "error", ["1 copy in sync is enough", "set it to 2"]),
+    ("kafka-topics", topic(partitions=0), "error", ["0 is no number"]),
+    ("kafka-topics", topic(retention="a week"), "error", ["'a week' is no span of time", "7d"]),
+    ("kafka-topics", topic(partition=3), "error", ["did you mean 'partitions'?"]),
+    ("kafka-topics", topic(config={"max.message.byte": 1}), "error", ["did you mean 'max.message.bytes'?"]),
+    ("kafka-topics", topic(config={"retention.ms": 1}), "error", ["say it as retention"]),
+    ("kafka-topics", topic(config={"remote.storage.enable": True}), "error", ["this release's Kafka has no such"]),
+    (
+        "kafka-topics",
+        {"release": "2026.2", **topic(config={"message.format.version": "3.0"})},
+        "error",
+        ["this release's Kafka has no such"],
+    ),
+    ("kafka-topics", {"kafka_topics": {"a b": {"partitions": 1}}}, "error", ["no name for a topic"]),
+    (
+        "kafka-topics",
+        {"kafka_topics": {"A_b": {"partitions": 1}, "a-b": {"partitions": 1}}},
+        "error",
+        ["the name of that of A_b"],
+    ),
+    ("kafka-users", user(authentication="plain"), "error", ["'plain' is no way to log in", "scram-sha-512"]),
+    ("kafka-users", user(writes=["event"]), "error", ["no topic 'event'", "did you mean 'events'?"]),
+    ("kafka-users", user(reads=["other.*"]), "error", ["no topic 'other.*'"]),
+    ("kafka-users", user(group=["x"]), "error", ["did you mean 'groups'?"]),
+    ("kafka-users", user(quotas={"producerRate": 1}), "error", ["did you mean 'producerByteRate'?"]),
+    ("kafka-users", {"kafka_users": {"Cards": {"authentication": "tls"}}}, "error", ["no object can have it"]),
+    ("kafka-users", {"kafka_users": {"kafka-connect": {"authentication": "tls"}}}, "error", ["the platform's own"]),
+    ("kafka-secrets", user(password="hunter2"), "error", ["a secret stands in the inventory", "Vault"]),
+    (
+        "kafka-secrets",
+        connector(config={"database.password": "hunter2"}),
+        "error",
+        ["kafka_connect_secrets", "${secrets:"],
+    ),
+    (
+        "kafka-secrets",
+        connector(config={"url": "jdbc:postgresql://h/d?password=x"}),
+        "error",
+        ["stands in the inventory"],
+    ),
+    ("kafka-secrets", connector(config={"url": "mongodb://me:hunter2@host/"}), "error", ["stands in the inventory"]),
+    ("kafka-secrets", mirror(password="hunter2"), "error", ["a secret stands in the inventory"]),
+    ("kafka-config", {"kafka_config": {"listeners": "PLAINTEXT://:9092"}}, "error", ["makes this setting itself"]),
+    (
+        "kafka-connectors",
+        {**connector(), "kafka_connect_image": ""},
+        "error",
+        ["no image of the catalog has io.debezium"],
+    ),
+    ("kafka-connectors", connector(kind="cdc"), "error", ["'cdc' is no kind", "source or sink"]),
+    ("kafka-connectors", connector(dead_letters="events"), "error", ["of sources it does not"]),
+    ("kafka-connectors", connector(kind="sink", dead_letters="event.dlt"), "error", ["no topic 'event.dlt'"]),
+    ("kafka-connectors", connector(topics=[]), "error", ["its user may touch nothing else"]),
+    ("kafka-connectors", connector(**{"class": ""}), "error", ["there is no class"]),
+    ("kafka-connectors", {**connector(), "kafka_connect_image": "h/c:1"}, "error", ["has no digest"]),
+    ("kafka-mirror", mirror(bootstrap="kafka.example.org"), "error", ["no <host>:<port>"]),
+    ("kafka-mirror", mirror(networks=[]), "error", ["it is not said"]),
+    ("kafka-mirror", mirror(source="here"), "error", ["name of this region"]),
+    ("kafka-mirror", mirror(topic=["x"]), "error", ["did you mean 'topics'?"]),
     ("elasticsearch-masters", {"elk_masters": 4}, "error", ["4 masters have a majority of 3", "than 3", "set it to 5"]),
     ("elasticsearch-masters", {"elk_masters": 1}, "error", ["1 master: losing it stops", "set it to 3"]),
     ("elasticsearch-replicas", {"elk_replicas": 0}, "error", ["no replica", "set it to 1"]),
@@ -275,6 +380,26 @@ PASSES: list[tuple[str, dict[str, Any]]] = [
     ("kafka-min-in-sync", {"kafka_replication_factor": 4, "kafka_min_in_sync": 3, "kafka_brokers": 4}),
     ("kafka-min-in-sync", {"environment": "development", "kafka_replication_factor": 1, "kafka_min_in_sync": 1}),
     ("kafka-plain-listener", {"kafka_enabled": False, "kafka_plain_listener": True}),
+    ("kafka-topics", topic(partitions=6, replicas=3, min_in_sync=2, retention="12h", config={"segment.ms": 1})),
+    ("kafka-topics", topic(retention="forever", config={"cleanup.policy": "compact"})),
+    ("kafka-topics", {"release": "2026.2", **topic(config={"remote.storage.enable": True})}),
+    ("kafka-topics", {"environment": "development", **topic(replicas=1, min_in_sync=1)}),
+    ("kafka-users", user(writes=["events"], reads=["ev*"], groups=["a"], quotas={"requestPercentage": 10})),
+    ("kafka-secrets", connector(config={"database.password": "${secrets:banking-data/cdc:password}"})),
+    ("kafka-secrets", connector(config={"url": "jdbc:postgresql://h/d?password=${secrets:banking-data/a:b}"})),
+    ("kafka-secrets", mirror()),
+    ("kafka-config", {"kafka_config": {"num.network.threads": 4, "ssl.cipher.suites": "TLS_AES_256_GCM_SHA384"}}),
+    ("kafka-connectors", connector()),
+    ("kafka-connectors", connector(kind="sink", dead_letters="events")),
+    (
+        "kafka-connectors",
+        {
+            **connector(**{"class": "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector"}),
+            "kafka_connect_image": "",
+        },
+    ),
+    ("kafka-mirror", mirror()),
+    ("kafka-mirror", {"kafka_mirror": {}}),
     ("elasticsearch-masters", {"elk_masters": 5}),
     ("elasticsearch-masters", {"environment": "development", "elk_masters": 1}),
     ("elasticsearch-replicas", {"elk_replicas": 2}),
