@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the statements that agents get leave of a span.
 
-They are read back as OTTL reads them (https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/pkg/ottl: strings escape backslash and
-quote) and run with Python's expressions, which mean the same where the role lets an expression pass: no lookaround, no references to groups.
+They are read back as OTTL reads them, whose strings escape backslash and quote
+(https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/pkg/ottl), and run with Python's expressions, which mean
+the same where the role lets an expression pass: no lookaround, no references to groups.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ansible_collections.banking.platform.tests.unit.roles.conftest import RELEA
 
 Render = Callable[..., Rendered]
 STATEMENT = re.compile(
-    r'(?P<function>\w+)\((?P<path>[a-z.]+)(?:, "value")?, (?P<first>"(?:[^"\\]|\\.)*")(?:, (?P<second>"(?:[^"\\]|\\.)*"))?\)'
+    r'(?P<function>\w+)\((?P<path>[a-z.]+)(?:, "value")?, '
+    r'(?P<first>"(?:[^"\\]|\\.)*")(?:, (?P<second>"(?:[^"\\]|\\.)*"))?\)'
 )
 CONTEXTS = {
     "resource": {"attributes"},
@@ -94,14 +96,11 @@ def test_all_places_of_a_span_are_redacted(redaction: dict[str, Redaction]) -> N
     } == CONTEXTS
 
 
-KEYS = [
-    "http.request.header.authorization", "http.request.header.cookie", "password", "db.password", "user.passwd", "client_secret", "access_token", "x-api-key",
-    "session.id", "card", "card.number", "payment.cvv", "iban", "customer.iban", "account_number", "accountNo", "user.email", "customer.phone", "birthdate", "pan",
-]  # fmt: skip
-KEPT = [
-    "http.request.method", "http.route", "http.response.status_code", "db.system", "db.statement", "k8s.pod.name", "service.name", "thread.name", "company", "span.kind",
-    "discarded", "cardinality", "panel", "server.address", "rpc.method",
-]  # fmt: skip
+KEYS = """http.request.header.authorization http.request.header.cookie password db.password user.passwd client_secret
+access_token x-api-key session.id card card.number payment.cvv iban customer.iban account_number accountNo user.email
+customer.phone birthdate pan""".split()
+KEPT = """http.request.method http.route http.response.status_code db.system db.statement k8s.pod.name service.name
+thread.name company span.kind discarded cardinality panel server.address rpc.method""".split()
 
 
 @pytest.mark.parametrize("key", KEYS)

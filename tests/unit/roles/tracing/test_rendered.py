@@ -73,7 +73,7 @@ def under(value: Any, key: str) -> Iterator[Any]:
             yield from under(item, key)
 
 
-# --- Ways of a span -----------------------------------------------------------------------------------------------------
+# --- Ways of a span ---------------------------------------------------------------------------------------------------
 
 
 @each_release
@@ -114,7 +114,7 @@ def test_everything_that_is_said_is_said_by_tls(delivered: Render, release: str)
         exporters = list(under(said["exporters"], "tls"))
         assert len(exporters) == {"agent": 1, "gateway": 2}[name]
         assert all(one["ca_file"] for one in exporters)
-        assert not list(under(said, "insecure")) and not list(under(said, "insecure_skip_verify"))
+        assert not [*under(said, "insecure"), *under(said, "insecure_skip_verify")]
         mounted = {one["name"]: one for one in collector(found, name)["volumes"]}
         assert mounted["tls"]["secret"]["secretName"] == f"tracing-{name}-tls"
     # Who is no agent has no certificate to show at a gateway, applications need none at an agent.
@@ -168,7 +168,7 @@ def test_proxies_verify_agents_where_they_have_the_authority(delivered: Render, 
     assert "insecureSkipVerify" not in tls
 
 
-# --- Which traces are kept ----------------------------------------------------------------------------------------------
+# --- Which traces are kept --------------------------------------------------------------------------------------------
 
 
 @each_release
@@ -230,7 +230,8 @@ REFUSED = [
 )
 def test_what_cannot_be_right_is_refused(delivered: Render, settings: dict[str, Any], why: str) -> None:
     (said,) = delivered("2026.2", **settings).refused
-    assert said.startswith("tracing: ") and why in said
+    assert said.startswith("tracing: ")
+    assert why in said
 
 
 @each_release
@@ -241,7 +242,7 @@ def test_defaults_are_not_refused(delivered: Render, release: str) -> None:
     ).refused
 
 
-# --- Collectors are what their image can run -----------------------------------------------------------------------------
+# --- Collectors are what their image can run --------------------------------------------------------------------------
 
 
 MODULES = {
@@ -368,7 +369,7 @@ def test_health_and_figures_are_where_they_are_looked_for(delivered: Render, rel
         }
 
 
-# --- Where they run ----------------------------------------------------------------------------------------------------
+# --- Where they run ---------------------------------------------------------------------------------------------------
 
 
 @each_release
@@ -453,7 +454,7 @@ def test_java_services_are_instrumented_where_it_is_said(delivered: Render, rele
     assert {"name": "OTEL_EXPORTER_OTLP_PROTOCOL", "value": "grpc"} in spec["env"]
 
 
-# --- Jaeger ------------------------------------------------------------------------------------------------------------
+# --- Jaeger -----------------------------------------------------------------------------------------------------------
 
 
 def test_jaeger_v1_writes_to_the_platforms_elasticsearch(delivered: Render) -> None:
@@ -525,7 +526,8 @@ def test_jaeger_v2_is_a_collector_and_what_answers(delivered: Render) -> None:
     grpc = said["collector"]["receivers"]["otlp"]["protocols"]["grpc"]
     assert grpc["tls"]["client_ca_file"] == "/etc/platform-ca/ca.crt"
     query = said["query"]["extensions"]["jaeger_query"]
-    assert query["http"]["tls"]["cert_file"] and query["grpc"]["endpoint"].startswith("127.0.0.1:")
+    assert query["http"]["tls"]["cert_file"] == "/etc/tls/tls.crt"
+    assert query["grpc"]["endpoint"].startswith("127.0.0.1:")
     for role in said:
         values = found.charts[f"banking-jaeger-{role}"]
         # The names of v1's Services.
@@ -562,7 +564,7 @@ def test_traces_go_after_some_days(delivered: Render, release: str) -> None:
         assert found.objects["Jaeger", "banking-jaeger"]["spec"]["storage"]["esIndexCleaner"] == {"enabled": False}
 
 
-# --- Who sees them -------------------------------------------------------------------------------------------------------
+# --- Who sees them ----------------------------------------------------------------------------------------------------
 
 
 @each_release
@@ -614,10 +616,11 @@ def test_a_trace_leads_to_its_logs(delivered: Render, release: str) -> None:
         ui = json.loads(found.objects["ConfigMap", "banking-jaeger-query"]["data"]["ui.json"])
     (link,) = ui["linkPatterns"]
     assert link["type"] == "traces"
-    assert link["url"].startswith("https://kibana.example.org/") and "#{traceID}" in link["url"]
+    assert link["url"].startswith("https://kibana.example.org/")
+    assert "#{traceID}" in link["url"]
 
 
-# --- What is watched ------------------------------------------------------------------------------------------------------
+# --- What is watched --------------------------------------------------------------------------------------------------
 
 
 @each_release
