@@ -166,7 +166,7 @@ def test_ports_edges_metrics_and_backups_name_what_there_is(role):
         addresses = isinstance(edge["to"], list)  # out of the inventory
         assert addresses or edge["to"] in {*ROLES, *OUTSIDE, *workloads}, edge
     for metric in declaration.metrics:
-        assert set(metric) - {"workloads"} == {"name", "port", "path"}
+        assert set(metric) - {"workloads", "series"} == {"name", "port", "path"}
         assert set(metric.get("workloads", ())) <= own, metric
         assert metric["path"].startswith("/")
     for backup in declaration.backups:

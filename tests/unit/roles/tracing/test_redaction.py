@@ -4,8 +4,8 @@
 """What the statements that agents get leave of a span.
 
 They are read back as OTTL reads them, whose strings escape backslash and quote
-(https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/pkg/ottl), and run with Python's expressions, which mean
-the same where the role lets an expression pass: no lookaround, no references to groups.
+(https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/pkg/ottl), and run with
+Python's expressions, which mean the same where the role lets an expression pass: no lookaround, no references.
 """
 
 from __future__ import annotations

@@ -629,7 +629,7 @@ def test_alerts_use_what_is_declared(delivered: Render, release: str) -> None:
     found = delivered(release, tracing_monitoring=True)
     (group,) = found.objects["PrometheusRule", "tracing"]["spec"]["groups"]
     assert found.declared
-    promised = {name for endpoint in found.declared.metrics for name in endpoint["series"]}
+    promised = {name for endpoint in found.declared.metrics for name in endpoint.get("series", ())}
     used = {
         name
         for rule in group["rules"]
