@@ -201,8 +201,8 @@ def test_what_slow_means_is_written_as_a_time(delivered: Render, release: str, s
     assert policies[-1]["probabilistic"]["sampling_percentage"] == 0
 
 
-TAIL = {"wait": "10s", "slow": "1s", "keep": 0.1, "traces": 20000}
-REFUSED = [
+TAIL: dict[str, Any] = {"wait": "10s", "slow": "1s", "keep": 0.1, "traces": 20000}
+REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tracing_sampling": 1.5}, "from 0 to 1"),
     ({"tracing_sampling": -0.1}, "from 0 to 1"),
     ({"tracing_tail": TAIL | {"keep": 10}}, "from 0 to 1"),
