@@ -44,7 +44,7 @@ EDGES = {
     "metrics": ("prometheus/prometheus", "{app}", 15020),
     "names": ("{app}", "kubernetes/coredns", 53),
     "certificates of the sidecar": ("{app}", "istio/istiod", 15012),
-    "spans": ("{app}", "tracing/gateway", 4317),
+    "spans": ("{app}", "tracing/agent", 4317),
     "database": ("{app}", "postgresql/pooler", 5432),
     "logins": ("{app}", "keycloak/keycloak", 8443),
 }
