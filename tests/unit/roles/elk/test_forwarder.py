@@ -22,7 +22,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def changed(change: Change) -> dict[str, Any]:
-    document = copy.deepcopy(FORWARDER)
+    document: dict[str, Any] = copy.deepcopy(FORWARDER)
     change(document["spec"])
     return document
 

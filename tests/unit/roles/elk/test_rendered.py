@@ -23,7 +23,7 @@ from ansible_collections.banking.platform.tools.suites import CLONE
 Render = Callable[..., Rendered]
 each_release = pytest.mark.parametrize("release", RELEASES)
 ZONE = "topology.kubernetes.io/zone"
-FORWARDER = {
+FORWARDER: dict[str, Any] = {
     "apiVersion": "logging.coreos.com/v1",
     "kind": "ClusterLogForwarder",
     "metadata": {"name": "firefly-logs"},
