@@ -60,6 +60,7 @@ bench: venv ## The proofs; k8s_apply, converge, vault_config beside the usual mo
 	@python tests/benchmarks/kube.py
 	@python tests/benchmarks/nodes.py
 	@python tests/benchmarks/vault.py
+	@python tests/benchmarks/redaction.py
 
 .PHONY: lint types unit sanity build integration molecule
 lint: venv ## ruff, yamllint, ansible-lint, shellcheck, syntax of all playbooks
