@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 from ansible_collections.banking.platform.tests import promql
 from ansible_collections.banking.platform.tests.integration.prometheus.conftest import RELEASES
@@ -22,20 +24,22 @@ Platforms = Mapping[str, Platform]
 OF_APPLICATIONS = "banking_apps"
 
 
-def declared() -> dict[str, set[str]]:
-    """Names of metrics by the role that declares them."""
+def declared(release: str) -> dict[str, set[str]]:
+    """Names of metrics by the role that declares them. They may differ by the release."""
+    templar = Templar(loader=DataLoader(), variables={"platform_release": release})
     found: dict[str, set[str]] = {}
     for path in sorted(CLONE.glob("roles/*/meta/platform.yml")):
-        metrics = yaml.safe_load(path.read_text()).get("metrics") or []
-        if isinstance(metrics, list):
-            found[path.parts[-3]] = {name for entry in metrics for name in entry.get("series", [])}
+        for entry in yaml.safe_load(path.read_text()).get("metrics") or []:
+            series = entry.get("series", [])
+            names = templar.template(trust_as_template(series)) if isinstance(series, str) else series
+            found.setdefault(path.parts[-3], set()).update(names)
     return found
 
 
-def undeclared(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+def undeclared(objects: Iterable[Mapping[str, Any]], release: str) -> list[str]:
     """What is asked for and neither declared nor recorded, with who asks."""
     listed = list(objects)
-    known = set().union(*declared().values())
+    known = set().union(*declared(release).values())
     known |= {rule["record"] for _where, rule in promql.rules_of(listed) if "record" in rule}
     return [
         f"{asked.where} asks for {name}"
@@ -46,7 +50,7 @@ def undeclared(objects: Iterable[Mapping[str, Any]]) -> list[str]:
 
 @each_release
 def test_what_is_asked_for_is_declared(platforms: Platforms, release: str) -> None:
-    missing = undeclared(platforms[release].objects)
+    missing = undeclared(platforms[release].objects, release)
     assert missing == [], "name it in `series` of the role that has it (meta/platform.yml), if its exporter does"
 
 
@@ -57,8 +61,14 @@ def test_what_is_declared_is_asked_for(platforms: Platforms) -> None:
         for expression in promql.asked_of(platform.objects)
         for name in promql.metrics_of(expression.expression)
     }
-    unused = {role: sorted(names - asked) for role, names in declared().items() if role != OF_APPLICATIONS}
-    assert {role: names for role, names in unused.items() if names} == {}, "nobody uses it: take it out of `series`"
+    unused = {
+        f"{role}: {name}"
+        for release in RELEASES
+        for role, names in declared(release).items()
+        if role != OF_APPLICATIONS
+        for name in names - asked
+    }
+    assert unused == set(), "nobody uses it: take it out of `series`"
 
 
 @pytest.mark.parametrize(
@@ -91,4 +101,4 @@ def test_an_undeclared_metric_is_found() -> None:
         "metadata": {"name": "x", "namespace": "y"},
         "spec": {"groups": [{"name": "z", "rules": [rule]}]},
     }
-    assert undeclared([item]) == ["y/x: X asks for no_such_metric"]
+    assert undeclared([item], RELEASES[0]) == ["y/x: X asks for no_such_metric"]
