@@ -36,7 +36,7 @@ check: venv ## The fast tests: lint, types, syntax, unit without slow ones (unde
 
 .PHONY: test
 test: venv ## All tests: check, sanity, build, integration, Molecule, lab (REQUIRE=lab,api: no skips there)
-	@tools/packages.sh check lab vm browser registry vault redis ceph
+	@tools/packages.sh check lab vm browser registry vault redis ceph prometheus
 	@$(test)
 
 .PHONY: nightly
@@ -75,7 +75,7 @@ sanity: venv ## ansible-test sanity
 build: venv ## The collection as an archive in build/, installed from it and called once
 	@$(test) build
 integration: venv ## Integration tests
-	@tools/packages.sh lab vm browser registry vault redis ceph
+	@tools/packages.sh lab vm browser registry vault redis ceph prometheus
 	@$(test) integration
 molecule: venv ## The Molecule scenario of each role (one: make molecule SCENARIO=node)
 	@tools/packages.sh lab

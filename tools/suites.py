@@ -108,6 +108,18 @@ def _redis() -> str:
     return f"{' and '.join(absent)} missing: apt-get install redis-server openssl" if absent else ""
 
 
+def _prometheus() -> str:
+    packages = {
+        "promtool": "prometheus",
+        "amtool": "prometheus-alertmanager",
+        "prometheus-node-exporter": "prometheus-node-exporter",
+        "haproxy": "haproxy",
+    }
+    absent = [program for program in packages if not shutil.which(program)]
+    wanted = " ".join(packages[program] for program in absent)
+    return f"{' and '.join(absent)} missing: apt-get install {wanted}" if absent else ""
+
+
 def cosign() -> str:
     """Find cosign: $PLATFORM_COSIGN, or in $PATH."""
     return os.environ.get("PLATFORM_COSIGN") or shutil.which("cosign") or ""
@@ -188,6 +200,7 @@ SUITES: dict[str, Callable[[], str]] = {
     "postgresql": _postgresql,
     "redis": _redis,
     "ceph": _ceph,
+    "prometheus": _prometheus,
     "molecule": _lab,
     "lab": _lab,
     "sanity": _nothing,
@@ -204,6 +217,7 @@ FOLDERS = {
     "tests/integration/postgresql": "postgresql",
     "tests/integration/redis": "redis",
     "tests/integration/storage": "ceph",
+    "tests/integration/prometheus": "prometheus",
     "tests/integration": "lab",
     "tests/e2e": "lab",
 }

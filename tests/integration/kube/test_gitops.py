@@ -38,7 +38,7 @@ pytestmark = [
 COMPONENTS = ["02-calico", "02-calico-policies", "03-tenancy", "04-cert-manager", "05-argocd", "18-tenancy-enforce"]
 # What comes behind Argo CD comes as that comes, and needs operators that do not run here.
 LATER = (
-    "compliance elk falco gatekeeper harbor image_trust istio kafka metallb postgresql redis storage tracing trivy"
+    "compliance elk falco gatekeeper harbor image_trust istio kafka metallb postgresql prometheus redis storage tracing trivy"
 ).split()
 # A lock of its own for each run: this machine stands for the first control-plane node.
 LOCKED_APART = 'mkdir -p "$1" && mount -t tmpfs tmpfs "$1" && shift && exec "$@"'
@@ -67,6 +67,8 @@ class Platform:
             "platform_lock_host": "localhost",
             # They read from Vault, which is not here: tests/integration/vault/test_cluster_secrets.py.
             "secrets_enabled": False,
+            # Nor are charts, of which the CRDs of monitors are.
+            "platform_monitoring": False,
             **{f"{role}_enabled": False for role in LATER},
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,

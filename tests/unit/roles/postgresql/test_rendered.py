@@ -220,11 +220,11 @@ def test_databases_are_those_that_others_name(rendered: Render) -> None:
     assert harbor["host"] == f"{found.objects[CLUSTER]['metadata']['name']}-rw.banking-data.svc"
     (job,) = (item for (kind, _name), item in found.objects.items() if kind == "Job")
     command = job["spec"]["template"]["spec"]["containers"][0]["command"]
-    assert command[2:] == ["/migrations", "banking", "registry=harbor", "keycloak=keycloak"]
+    assert command[2:] == ["/migrations", "banking", "registry=harbor", "keycloak=keycloak", "grafana=grafana"]
     assert f"{harbor['name']}={harbor['username']}" in command
     assert cluster["bootstrap"]["initdb"]["database"] == "banking"
     (migrator,) = (role for role in cluster["managed"]["roles"] if role["name"] == "platform_migrations")
-    assert migrator["inRoles"] == ["banking", "harbor", "keycloak"]
+    assert migrator["inRoles"] == ["banking", "grafana", "harbor", "keycloak"]
 
 
 def test_what_has_changed_is_a_job_of_another_name(rendered: Render) -> None:
