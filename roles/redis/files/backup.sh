@@ -30,6 +30,9 @@ done
 mv "$new" "$folder/$stamp"
 echo "$stamp: $files shards"
 
-ls "$folder" | grep '^[0-9]*T[0-9]*Z$' | sort -r | tail -n "+$((keep + 1))" | while read -r old; do
-    rm -rf "${folder:?}/$old"
+# Names are times: the shell sorts them, the oldest first.
+set -- "$folder"/[0-9]*T[0-9]*Z
+while [ $# -gt "$keep" ]; do
+    rm -rf "${1:?}"
+    shift
 done

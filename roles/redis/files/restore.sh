@@ -7,7 +7,10 @@ umask 077
 host=$1 backup=$2 work=$3
 source=127.0.0.1:6390
 
-[ -e "$backup/nodes.json" ] || { echo "$backup is no backup - next: name one of: $(ls "${backup%/*}" | tr '\n' ' ')" >&2; exit 1; }
+if [ ! -e "$backup/nodes.json" ]; then
+    echo "$backup is no backup - next: name one of:" "${backup%/*}"/*Z >&2
+    exit 1
+fi
 
 for file in "$backup"/*.rdb; do
     # A server with the data of a shard, which only this pod reaches; it brings each key to the primary that has its slot now.

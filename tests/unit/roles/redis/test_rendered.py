@@ -227,7 +227,7 @@ def test_the_job_of_a_restore_is_what_kubernetes_takes(rendered: Render, release
     kubernetes_validate.validate(job, "1.28", strict=True)
     assert job["metadata"]["name"] == "redis-restore-20261127t021500z"
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["command"][3:] == ["/backups/20261127T021500Z", "/work/data"]
+    assert container["command"][3:] == ["/backups/20261127T021500Z", "/scratch/data"]
     assert {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}["/backups"] is True
     # A server with the data of one shard has the memory for it.
     assert container["resources"]["limits"]["memory"] == "1Gi"
