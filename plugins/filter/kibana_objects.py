@@ -13,10 +13,12 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.banking.platform.plugins.module_utils import kibana_dashboards
 
 
-def kibana_objects(dashboards: Sequence[Mapping[str, Any]], space: str = "default") -> list[dict[str, Any]]:
+def kibana_objects(
+    dashboards: Sequence[Mapping[str, Any]], space: str = "default", links: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Saved objects; a description that none can be made of is an error of the template."""
     try:
-        return kibana_dashboards.saved_objects(dashboards, space)
+        return kibana_dashboards.saved_objects(dashboards, space, links)
     except kibana_dashboards.DashboardError as error:
         raise AnsibleFilterError(f"banking.platform.kibana_objects: {error}") from error
 

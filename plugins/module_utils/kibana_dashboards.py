@@ -27,17 +27,23 @@ class DashboardError(ValueError):
     """A description that no dashboard can be made of: names the panel, and what to write."""
 
 
-def saved_objects(dashboards: Sequence[Mapping[str, Any]], space: str = "default") -> List[Dict[str, Any]]:
+def saved_objects(
+    dashboards: Sequence[Mapping[str, Any]], space: str = "default", links: Mapping[str, str] | None = None
+) -> List[Dict[str, Any]]:
     """Saved objects of some dashboards: data views, visualizations, dashboards, each after what it refers to.
 
     Args:
         dashboards: each {id, title, data (a pattern of data streams), panels}; a panel is {title, shape, query (KQL),
             by (a field), metric (`count` by default), field, size, width}.
         space: where they are.
+        links: by field the address that its value leads to, with {{value}} where the value comes: an URL formatter
+            of each data view, https://www.elastic.co/guide/en/kibana/8.11/managing-data-views.html#string-field-formatters
 
     Raises:
         DashboardError: naming the dashboard and the panel.
     """
+    urls = {field: {"id": "url", "params": {"urlTemplate": address}} for field, address in (links or {}).items()}
+    formats = {"fieldFormatMap": _json(urls)} if urls else {}
     views: Dict[str, Dict[str, Any]] = {}
     found: List[Dict[str, Any]] = []
     for dashboard in dashboards:
@@ -47,7 +53,7 @@ def saved_objects(dashboards: Sequence[Mapping[str, Any]], space: str = "default
             space,
             "index-pattern",
             view,
-            {"title": dashboard["data"], "name": dashboard["data"], "timeFieldName": "@timestamp"},
+            {"title": dashboard["data"], "name": dashboard["data"], "timeFieldName": "@timestamp", **formats},
             [],
         )
         panels, references, column, line = [], [], 0, 0

@@ -324,7 +324,7 @@ def test_what_elasticsearch_is_told(rendered: Render, release: str) -> None:
 @each_release
 def test_the_four_dashboards_of_the_source(rendered: Render, release: str) -> None:
     found = rendered("elk", release)
-    objects = saved_objects(found.variables["__elk_dashboards"], "banking")
+    objects = saved_objects(found.variables["__elk_dashboards"], "banking", found.variables["elk_links"])
     assert kibana({"spaces": found.variables["__elk_spaces"], "saved_objects": objects})
     titles = [one["attributes"]["title"] for one in objects if one["type"] == "dashboard"]
     assert titles == [
@@ -343,6 +343,10 @@ def test_the_four_dashboards_of_the_source(rendered: Render, release: str) -> No
             used = {name.removesuffix(" >= 500") for name in used}
             assert used <= known, panel
     assert len({one["id"] for one in objects}) == len(objects)
+    # From a line of a log to the trace that it belongs to.
+    for view in (one for one in objects if one["type"] == "index-pattern"):
+        formats = json.loads(view["attributes"]["fieldFormatMap"])
+        assert formats["trace.id"]["params"]["urlTemplate"] == "https://jaeger.example.org/trace/{{value}}"
 
 
 def _fields(properties: dict[str, Any], before: str = "") -> list[str]:
