@@ -102,6 +102,8 @@ class Redactor:
     def value(self, name: str, value: Any) -> Any:
         """The value of a field, whatever it is made of."""
         if isinstance(value, Mapping):
+            if self._fields.search(name):
+                return "[REDACTED:field]"
             return {key: self.value(str(key), item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(name, item) for item in value]

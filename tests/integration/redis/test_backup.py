@@ -36,7 +36,7 @@ def cluster(rendered: Callable[..., Rendered], tmp_path: Path) -> Iterator[Clust
         made.stop()
 
 
-def run(cluster: Cluster, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run(cluster: Cluster, script: str, *words: str, before: str = "/none") -> subprocess.CompletedProcess[str]:
     """Run one of the scripts, as its pod does."""
     given = {
         "REDISCLI_AUTH": PASSWORDS["default"],
@@ -45,6 +45,13 @@ def run(cluster: Cluster, script: str, *words: str) -> subprocess.CompletedProce
         "TLS_KEY": str(cluster.folder / "tls" / "tls.key"),
     }
     leader = next(iter(cluster.servers.values()))
+    # The image has the server and the client alone: https://github.com/OT-CONTAINER-KIT/redis/blob/master/Dockerfile
+    others = cluster.folder / "not-in-the-image"
+    others.mkdir(exist_ok=True)
+    for name in ("redis-check-rdb", "redis-check-aof", "redis-benchmark", "redis-sentinel"):
+        (others / name).write_text("#!/bin/sh\nexit 127\n")
+        (others / name).chmod(0o755)
+    given["PATH"] = f"{before}:{others}:{os.environ['PATH']}"
     command = ["sh", str(SCRIPTS / script), f"{leader.address}:{PORT}", *words]
     return subprocess.run(command, env=os.environ | given, capture_output=True, text=True, timeout=120, check=False)
 
@@ -99,6 +106,22 @@ def test_old_backups_go_and_only_those(cluster: Cluster, tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     names = sorted(path.name for path in folder.iterdir())
     assert names[:2] + names[3:] == ["20200102T000000Z", "20200103T000000Z", "lost+found"]
+
+
+def test_where_there_is_no_room_the_oldest_go_and_the_last_stays(cluster: Cluster, tmp_path: Path) -> None:
+    fill(cluster)
+    folder = tmp_path / "backups"
+    for name in ("20200101T000000Z", "20200102T000000Z", "20200103T000000Z"):
+        (folder / name).mkdir(parents=True)
+    # A disk that is full, whatever is removed.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "df").write_text("#!/bin/sh\nprintf 'Filesystem\\nfull 100 100 0 100%% /\\n'\n")
+    (programs / "df").chmod(0o755)
+    done = run(cluster, "backup.sh", str(folder), "3", before=str(programs))
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = sorted(path.name for path in folder.iterdir())
+    assert (names[0], len(names)) == ("20200103T000000Z", 2)
 
 
 def test_a_backup_of_a_cluster_that_lacks_a_shard_is_none(cluster: Cluster, tmp_path: Path) -> None:

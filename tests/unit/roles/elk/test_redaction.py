@@ -324,8 +324,7 @@ def test_parsed_fields_are_looked_through_by_name_and_value() -> None:
     assert (made["host"], made["@timestamp"]) == (event["host"], event["@timestamp"])
     assert made["message"] == "paid with [REDACTED:card]"
     assert (app["traceId"], app["spanId"], app["amount"]) == (trace, span, 1200.5)
-    assert app["password"] == {"a": "b"} or "b" not in json.dumps(app["password"])
-    assert app["pin"] == app["pan"] == app["headers"]["Authorization"] == "[REDACTED:field]"
+    assert app["password"] == app["pin"] == app["pan"] == app["headers"]["Authorization"] == "[REDACTED:field]"
     assert (app["number"], app["spanid"]) == ("[REDACTED:card]", "[REDACTED:card]")
     assert app["list"] == ["[REDACTED:email]", 7, None, True]
     assert app["headers"]["Cookie"] == ["[REDACTED:field]"]

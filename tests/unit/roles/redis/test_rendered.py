@@ -225,7 +225,7 @@ def test_the_job_of_a_restore_is_what_kubernetes_takes(rendered: Render, release
     found = rendered("redis", release, redis_restore="20261127T021500Z", job=text)
     job = found.variables["job"]
     kubernetes_validate.validate(job, "1.28", strict=True)
-    assert job["metadata"]["name"] == "redis-restore-20261127t021500z"
+    assert job["metadata"]["name"].startswith("redis-restore-20261127t021500z-")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["command"][3:] == ["/backups/20261127T021500Z", "/scratch/data"]
     assert {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}["/backups"] is True

@@ -98,7 +98,8 @@ def test_all_places_of_a_span_are_redacted(redaction: dict[str, Redaction]) -> N
 
 KEYS = """http.request.header.authorization http.request.header.cookie password db.password user.passwd client_secret
 access_token x-api-key session.id card card.number payment.cvv iban customer.iban account_number accountNo user.email
-customer.phone birthdate pan""".split()
+customer.phone birthdate pan process.command_args process.command_line http.request.header.x-customer
+http.response.header.set-thing""".split()
 KEPT = """http.request.method http.route http.response.status_code db.system db.statement k8s.pod.name service.name
 thread.name company span.kind discarded cardinality panel server.address rpc.method""".split()
 
