@@ -100,8 +100,7 @@ def for_openshift(document: Any, api_version: str, namespace: str = "openshift-l
     if api_version not in OPENSHIFT:
         raise ForwarderError(f"apiVersion {api_version!r}: {nearest(api_version, OPENSHIFT)}")
     routes(document)
-    given = _spec(document)
-    assert given is not None
+    given = _spec(document) or {}
     newer = api_version == OPENSHIFT[1]
     spec: Dict[str, Any] = {
         "outputs": [_openshift_output(output, newer) for output in given.get("outputs") or []],

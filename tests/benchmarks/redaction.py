@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: (c) 2026, banking.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -26,7 +25,7 @@ from ansible_collections.banking.platform.tests.unit.roles.elk.test_redaction im
 
 
 def hexadecimal(chance: random.Random, length: int) -> str:
-    return "".join(chance.choice("0123456789abcdef") for _ in range(length))
+    return "".join(chance.choice("0123456789abcdef") for _time in range(length))
 
 
 def line(chance: random.Random, secret: bool) -> str:
@@ -54,7 +53,7 @@ def line(chance: random.Random, secret: bool) -> str:
 def rate(lines: list[str]) -> float:
     """Lines a second of processor time; the best of three."""
     redact, best = redactor().text, 0.0
-    for _ in range(3):
+    for _time in range(3):
         begun = time.process_time()
         for text in lines:
             redact(text)
@@ -67,7 +66,7 @@ def growth(piece: str) -> list[float]:
     found = []
     for length in LENGTHS:
         text, best = (piece * length)[:length], 9.0
-        for _ in range(3):
+        for _time in range(3):
             begun = time.process_time()
             redactor().text(text)
             best = min(best, time.process_time() - begun)
@@ -77,7 +76,9 @@ def growth(piece: str) -> list[float]:
 
 def main() -> None:
     chance = random.Random(20260101)
-    shares = {share: rate([line(chance, chance.random() < share / 100) for _ in range(COUNT)]) for share in (0, 5, 100)}
+    shares = {
+        share: rate([line(chance, chance.random() < share / 100) for _time in range(COUNT)]) for share in (0, 5, 100)
+    }
     worst = {piece: growth(piece) for piece in HOSTILE}
     slowest = sorted(worst, key=lambda piece: -worst[piece][-1])[:5]
     folder = CLONE / "docs" / "benchmarks"

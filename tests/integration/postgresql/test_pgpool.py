@@ -119,7 +119,7 @@ def test_reads_go_to_standbys_and_writes_to_the_primary_wherever_it_is(
 ) -> None:
     zones, operator = splitter.zones, Operator(splitter.zones)
     standbys = {one.name for one in zones.instances if one is not operator.primary}
-    assert {splitter.ask(WHERE) for _ in range(20)} == standbys
+    assert {splitter.ask(WHERE) for _time in range(20)} == standbys
     assert splitter.ask("INSERT INTO ledger VALUES ('split', 1) RETURNING number") == "1"
     # What is in a transaction that has written stays at the primary.
     session = f"BEGIN; INSERT INTO ledger VALUES ('split', 2); {WHERE}; COMMIT"
@@ -152,4 +152,4 @@ def test_reads_go_to_standbys_and_writes_to_the_primary_wherever_it_is(
     print(told)
     assert ("split", 3) in new.there()
     third = ({one.name for one in zones.instances} - {old.name, new.name}).pop()
-    assert {splitter.ask(WHERE) for _ in range(20)} == {third}
+    assert {splitter.ask(WHERE) for _time in range(20)} == {third}

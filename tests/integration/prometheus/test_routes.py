@@ -56,7 +56,9 @@ def test_a_team_is_told_and_of_what_is_critical_who_is_on_duty_too(
     config = write(platforms[RELEASES[0]], tmp_path)
     wanted = f"duty,{team}" if severity == "critical" else team
     command = ["amtool", "config", "routes", "test", f"--config.file={config}", f"--verify.receivers={wanted}"]
-    done = subprocess.run([*command, f"severity={severity}", f"team={team}"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, f"severity={severity}", f"team={team}"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -88,7 +90,7 @@ def test_no_alert_of_a_team_is_told_to_nobody(platforms: Platforms, release: str
     config = write(platforms[release], tmp_path)
     told = {
         tuple(f"{key}={value}" for key, value in sorted(rule["labels"].items()))
-        for _, rule in alerts(platforms[release])
+        for _where, rule in alerts(platforms[release])
     }
     for labels in sorted(told):
         if "severity=none" not in labels:

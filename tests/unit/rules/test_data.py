@@ -292,7 +292,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         "log-retention-disk",
         {"elk_data_disk": "100Gi"},
         "error",
-        ["204Gi", "2 copies = 408Gi", "4 data nodes (a zone is gone)", "340Gi", "122880Mi"],
+        ["218Gi", "2 copies = 436Gi", "4 data nodes (a zone is gone)", "340Gi", "131313Mi"],
     ),
     (
         "log-archive",
@@ -403,7 +403,7 @@ PASSES: list[tuple[str, dict[str, Any]]] = [
     ("elasticsearch-masters", {"elk_masters": 5}),
     ("elasticsearch-masters", {"environment": "development", "elk_masters": 1}),
     ("elasticsearch-replicas", {"elk_replicas": 2}),
-    ("log-retention-disk", {"elk_data_disk": "120Gi"}),
+    ("log-retention-disk", {"elk_data_disk": "130Gi"}),
     ("log-archive", retention(auth={"daily": "1Gi", "hot": "30d", "archive": "30d"})),
     ("audit-retention", retention(audit={"daily": "1Gi", "hot": "30d", "archive": "2555d"})),
     ("slo", {"prometheus_slo": "99.99"}),

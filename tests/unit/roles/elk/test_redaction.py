@@ -488,7 +488,7 @@ def test_time_grows_with_the_line_and_not_faster(piece: str) -> None:
     def took(length: int) -> float:
         text = (piece * length)[:length]
         best = 9.0
-        for _ in range(3):
+        for _time in range(3):
             begun = time.process_time()
             redactor().text(text)
             best = min(best, time.process_time() - begun)

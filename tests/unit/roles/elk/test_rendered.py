@@ -127,7 +127,7 @@ def test_logstash_stores_only_in_streams_that_are_there(rendered: Render, releas
     found = rendered("elk", release)
     template = found.objects["ExternalSecret", "elk-user-platform"]["spec"]["target"]["template"]["data"]
     roles = yaml.safe_load(template["roles.yml"])
-    # Elasticsearch's own check: `create_doc` may not add fields to a data stream's mapping (IndicesPermission.java), and
+    # `create_doc` may not add fields to the mapping of a data stream (Elasticsearch's IndicesPermission.java), and
     # `auto_configure` would make streams.
     allowed = ["create_doc", "indices:admin/mapping/auto_put"]
     assert roles["banking_logstash"]["indices"] == [{"names": ["logs-banking.*"], "privileges": allowed}]
@@ -152,7 +152,10 @@ def test_lines_are_redacted_before_they_are_stored(rendered: Render, release: st
     late = [one for one in pipelines(found)["main"]["plugins"][redact + 1 :] if one.section == "filter"]
     # What comes behind it brings nothing of the line to where it was not looked for.
     assert {one.name for one in late} == {"mutate"}
-    assert not [one for one in late if "copy" in one.options]
+    copied = [source for one in late for source in one.options.get("copy", {})]
+    assert copied
+    assert "app" not in found.variables["__elk_redaction"]["leave"]
+    assert all(source.startswith("[app]") for source in copied)
     spec = found.objects["Logstash", "elk"]["spec"]["podTemplate"]
     mounts = {mount["name"]: mount["mountPath"] for mount in spec["spec"]["containers"][0]["volumeMounts"]}
     (ruby,) = plugins(found, "filter", "ruby")

@@ -52,7 +52,7 @@ def after(follows: dict[str, str], there: list[dict[str, str]]) -> dict[str, str
     return {**follows, **{one["pod"]: names[one["command"][2]] for one in said}}
 
 
-@pytest.mark.parametrize(("leaders", "followers"), product(permutations(ZONES), permutations(ZONES)))
+@pytest.mark.parametrize(("leaders", "followers"), [*product(permutations(ZONES), permutations(ZONES))])
 def test_wherever_the_scheduler_puts_them_no_pair_shares_a_zone_in_the_end(
     leaders: tuple[str, ...], followers: tuple[str, ...]
 ) -> None:
