@@ -221,7 +221,7 @@ def test_a_restore_names_a_backup(rendered: Render, release: str, named: str) ->
 
 @each_release
 def test_the_job_of_a_restore_is_what_kubernetes_takes(rendered: Render, release: str) -> None:
-    text = "{{ lookup('ansible.builtin.template', role_path ~ '/templates/restore.yml.j2') | from_yaml }}"
+    text = "{{ lookup('banking.platform.template', role_path ~ '/templates/restore.yml.j2') | from_yaml }}"
     found = rendered("redis", release, redis_restore="20261127T021500Z", job=text)
     job = found.variables["job"]
     kubernetes_validate.validate(job, "1.28", strict=True)
