@@ -232,7 +232,7 @@ def _made(objects: Sequence[Mapping[str, Any]], kind: str) -> Iterator[dict[str,
 def _described(texts: Sequence[str], version: str, kind: str) -> Iterator[dict[str, Any]]:
     group = version.partition("/")[0]
     for text in texts:
-        if re.search(rf"\bkind: {kind}\b", text) and f"group: {group}\n" in text:
+        if f"group: {group}\n" in text and re.search(rf"\bkind: {kind}\b", text):
             for item in manifests.load(text, "CRD"):
                 spec = item.object.get("spec") or {}
                 if item.object["kind"] == CRD and (spec["group"], spec["names"]["kind"]) == (group, kind):

@@ -82,7 +82,7 @@ def test_variables_of_one_file_stay_there(role: Path) -> None:
 
 def test_missing_file_and_missing_variable_are_named(role: Path) -> None:
     (role / "templates" / "x.j2").write_text("{{ nowhere }}")
-    with pytest.raises(AnsibleError, match="the template y.j2 is not there - next: put it below templates"):
+    with pytest.raises(AnsibleError, match=r"the template y\.j2 is not there - next: put it below templates"):
         look_up(OURS, role, "'y.j2'")
     with pytest.raises(AnsibleError, match="'nowhere' is undefined"):
         look_up(OURS, role, "'x.j2'")
