@@ -13,7 +13,7 @@ description:
   - Renders a file with the variables of the task, as P(ansible.builtin.template#lookup) does.
   - That one makes a deep copy of every variable of the run first, at each call.
     A value of a role that is made of a template is rendered each time it is used, so that the copies took
-    more than half of the time in which the platform is rendered.
+    two fifths of the time in which the platform is rendered.
   - A template sees the variables of the task, and not those that the calling template sets; pass these as
     O(template_vars).
 options:
